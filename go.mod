@@ -1,0 +1,3 @@
+module github.com/fly-autoscaler/fly-autoscaler
+
+go 1.26.0

@@ -1,0 +1,62 @@
+package scale
+
+import "time"
+
+// Snapshot is what was known of an app's Machines at one moment. It is
+// immutable and holds all Machines of the app, of every process group.
+type Snapshot struct {
+	App      App
+	Machines []Machine // sorted by ID
+	TakenAt  time.Time
+	// Complete is false when some part of the platform did not answer. Machines
+	// that are missing then may well exist.
+	Complete bool
+	// Release is filled in only when the decision would act.
+	Release Release
+	// Pending counts creates of ours, by group, whose Machines exist or may exist
+	// but do not show in Machines yet.
+	Pending map[ProcessGroup]int
+}
+
+// Quality says how far a Sample can be trusted. The zero value is not valid,
+// so that a forgotten field is never taken for a good reading.
+type Quality int
+
+// The qualities of a sample. Only Fresh samples have a usable value.
+const (
+	Fresh Quality = iota + 1
+	Stale         // older than its maximum age
+	Empty         // the source answered that there is no value
+	Error         // the source could not be asked, or its answer is no number
+)
+
+// String returns the name used in traces and JSON.
+func (q Quality) String() string {
+	switch q {
+	case Fresh:
+		return "fresh"
+	case Stale:
+		return "stale"
+	case Empty:
+		return "empty"
+	case Error:
+		return "error"
+	}
+	return "invalid"
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (q Quality) MarshalText() ([]byte, error) { return []byte(q.String()), nil }
+
+// Sample is one reading of a declared metric. An unknown reading is never
+// zero: it is a Sample whose quality is not Fresh and whose Reason says why.
+type Sample struct {
+	Metric  string    `json:"metric"`
+	Value   float64   `json:"value"` // finite when Quality is Fresh, else 0 and meaningless
+	At      time.Time `json:"at"`
+	Quality Quality   `json:"quality"`
+	Reason  string    `json:"reason,omitempty"` // why the value is unknown; empty when Fresh
+}
+
+// Known reports whether the value may be used.
+func (s Sample) Known() bool { return s.Quality == Fresh }
