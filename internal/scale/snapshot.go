@@ -13,9 +13,6 @@ type Snapshot struct {
 	Complete bool
 	// Release is filled in only when the decision would act.
 	Release Release
-	// Pending counts creates of ours, by group, whose Machines exist or may exist
-	// but do not show in Machines yet.
-	Pending map[ProcessGroup]int
 }
 
 // Quality says how far a Sample can be trusted. The zero value is not valid,
