@@ -1,0 +1,173 @@
+package scale
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Count is a number of Machines that exist and how many of them run. Started
+// includes Machines that are booting: they were asked for and will serve.
+type Count struct {
+	Created int `json:"created"`
+	Started int `json:"started"`
+}
+
+// Counts are a group's Machines by what they do, as expressions see them.
+type Counts struct {
+	Created   int `json:"created"`   // all that exist
+	Started   int `json:"started"`   // up and running
+	Starting  int `json:"starting"`  // booting
+	Stopped   int `json:"stopped"`   // stopped, or created and never launched
+	Suspended int `json:"suspended"` // suspended
+}
+
+// Limit is one of the four limits that a target's expressions set.
+type Limit struct {
+	Defined bool   // the target has such an expression
+	Known   bool   // Value may be used
+	Value   int    // Machines, at least 0
+	Source  string // the expression
+	Reason  string // why the value is not known
+}
+
+// Limits are the limits of one pass.
+type Limits struct {
+	MinCreated, MaxCreated Limit
+	MinStarted, MaxStarted Limit
+}
+
+// Each returns the limits with the names that settings use, in a fixed order.
+func (l Limits) Each() [4]NamedLimit {
+	return [4]NamedLimit{
+		{"min-created", l.MinCreated}, {"max-created", l.MaxCreated},
+		{"min-started", l.MinStarted}, {"max-started", l.MaxStarted},
+	}
+}
+
+// NamedLimit is a Limit with the name that settings use.
+type NamedLimit struct {
+	Name string
+	Limit
+}
+
+// Hold says which changes a decision refuses to make now, whatever is wanted.
+type Hold int
+
+// The holds, in rising strength.
+const (
+	HoldNone Hold = iota
+	HoldDown      // nothing is stopped or destroyed
+	HoldAll       // nothing is changed
+)
+
+// String returns the name used in traces and JSON.
+func (h Hold) String() string {
+	switch h {
+	case HoldNone:
+		return "none"
+	case HoldDown:
+		return "down"
+	case HoldAll:
+		return "all"
+	}
+	return "invalid"
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (h Hold) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// The stages of a decision, in their order.
+const (
+	StageInventory = "inventory" // what is there
+	StageTargets   = "targets"   // what the expressions ask for
+	StageBounds    = "bounds"    // what can never be
+	StageSafety    = "safety"    // what must not be done now
+	StageSupply    = "supply"    // what the platform's Machines allow
+)
+
+// Step is what one stage made of the count. The steps of a decision form a
+// chain: each In is the Out before it.
+type Step struct {
+	Stage  string `json:"stage"`
+	In     Count  `json:"in"`
+	Out    Count  `json:"out"`
+	Reason string `json:"reason"`
+}
+
+// Decision is what is wanted of one target, and why. It exists for every pass,
+// also when nothing is to be done.
+type Decision struct {
+	App     App          `json:"app"`
+	Group   ProcessGroup `json:"process_group"`
+	At      time.Time    `json:"at"`
+	Samples []Sample     `json:"samples"`
+	Counts  Counts       `json:"counts"`
+	Limits  Limits       `json:"-"`
+	Have    Count        `json:"have"`
+	Want    Count        `json:"want"`
+	Hold    Hold         `json:"hold"`
+	Steps   []Step       `json:"steps"`
+
+	// Inventory is the classified Machines of the target, for planning.
+	Inventory []Member `json:"-"`
+	// Launch is how many of the Machines to be created are to boot at once.
+	Launch int `json:"-"`
+}
+
+// Line tells the decision in one line for logs and tables, such as
+// "started 3 → 7: min-started ceil(queue_depth / 10) = 7 (queue_depth 70)".
+func (d Decision) Line() string {
+	var b strings.Builder
+	switch {
+	case d.Want == d.Have:
+		fmt.Fprintf(&b, "hold at %d started of %d", d.Have.Started, d.Have.Created)
+	case d.Want.Created == d.Have.Created:
+		fmt.Fprintf(&b, "started %d → %d", d.Have.Started, d.Want.Started)
+	case d.Want.Started == d.Have.Started:
+		fmt.Fprintf(&b, "created %d → %d", d.Have.Created, d.Want.Created)
+	default:
+		fmt.Fprintf(&b, "created %d → %d, started %d → %d", d.Have.Created, d.Want.Created, d.Have.Started, d.Want.Started)
+	}
+	sep := ": "
+	for _, s := range d.Steps {
+		if s.Stage == StageInventory || s.Reason == "" {
+			continue
+		}
+		b.WriteString(sep + s.Reason)
+		sep = " → "
+	}
+	return b.String()
+}
+
+// Class is what a Machine is to the target that looks at it.
+type Class int
+
+// The classes. Ready and Booting count as started; all but Foreign and Gone
+// count as created (Lost only for a while).
+const (
+	Foreign  Class = iota // not ours to count or touch
+	Gone                  // destroyed, or about to be
+	Ready                 // started
+	Booting               // on its way to started
+	Standby               // can be started: suspended, stopped, or created without launching
+	Draining              // on its way to stopped or suspended
+	Broken                // failed, or stuck on its way
+	Reserved              // taken out of service by a person (cordoned): counted, not touched
+	Lost                  // its host does not answer: last known state, not touched
+)
+
+// String returns the name used in traces.
+func (c Class) String() string {
+	names := [...]string{"foreign", "gone", "ready", "booting", "standby", "draining", "broken", "reserved", "lost"}
+	if c < 0 || int(c) >= len(names) {
+		return "invalid"
+	}
+	return names[c]
+}
+
+// Member is one Machine of the target's app with its class.
+type Member struct {
+	*Machine
+	Class Class
+}
