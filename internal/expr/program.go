@@ -1,0 +1,194 @@
+package expr
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	lang "github.com/expr-lang/expr"
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
+)
+
+const (
+	// MaxSource is the longest expression in bytes.
+	MaxSource = 4 << 10
+	// MaxCount is the largest value that an expression may give. More is taken
+	// for a mistake, such as bytes where a number of items was meant.
+	MaxCount = 1_000_000
+
+	maxNodes = 500
+)
+
+// Counts are an app's Machines at the time of evaluation, visible to every
+// expression as created, started, starting, stopped and suspended. Created is
+// all of them.
+type Counts struct {
+	Created, Started, Starting, Stopped, Suspended int
+}
+
+// CountNames returns the names under which Counts are visible.
+func CountNames() []string {
+	return []string{"created", "started", "starting", "stopped", "suspended"}
+}
+
+func (c Counts) get(name string) float64 {
+	switch name {
+	case "created":
+		return float64(c.Created)
+	case "started":
+		return float64(c.Started)
+	case "starting":
+		return float64(c.Starting)
+	case "stopped":
+		return float64(c.Stopped)
+	default:
+		return float64(c.Suspended)
+	}
+}
+
+// Program is a compiled expression.
+type Program struct {
+	src     string
+	root    operation
+	metrics []string
+	counts  bool
+	slots   int
+}
+
+// Compile compiles src. The names it may use are the given metrics and those of
+// CountNames; a metric that has the name of a count hides the count. The error
+// is an *Error.
+func Compile(src string, metrics []string) (*Program, error) {
+	if len(src) > MaxSource {
+		return nil, errorAt(src, MaxSource, fmt.Sprintf("the expression is longer than %d bytes", MaxSource), "")
+	}
+	if strings.TrimSpace(src) == "" {
+		return nil, errorAt(src, 0, "the expression is empty", "")
+	}
+	env := make(map[string]any, len(metrics)+len(CountNames()))
+	for _, name := range slices.Concat(CountNames(), metrics) {
+		env[name] = float64(0)
+	}
+	seen := &capture{}
+	options := []lang.Option{
+		lang.Env(env),
+		lang.MaxNodes(maxNodes),
+		lang.Optimize(false), // the tree is evaluated as it was written
+		lang.DisableAllBuiltins(),
+		lang.Patch(seen),
+	}
+	for _, f := range table {
+		if f.builtin {
+			options = append(options, lang.EnableBuiltin(f.name))
+		} else {
+			options = append(options, lang.Function(f.name, neverCalled, f.sig))
+		}
+	}
+	_, err := lang.Compile(src, options...)
+	if seen.root == nil {
+		return nil, libraryError(src, err)
+	}
+	// Our own walk comes before the checker's verdict: it knows more about what
+	// is allowed, and what was meant.
+	b := builder{src: src, metrics: metrics, names: map[string]bool{}}
+	root := b.build(seen.root)
+	if b.err != nil {
+		return nil, b.err
+	}
+	if err != nil {
+		return nil, libraryError(src, err)
+	}
+	if b.kind(seen.root) == boolKind {
+		return nil, errorAt(src, 0, "the expression gives true or false, not a number", `write a condition as "condition ? 2 : 1"`)
+	}
+	p := &Program{src: src, root: root, slots: b.slots}
+	for name := range b.names {
+		if slices.Contains(metrics, name) {
+			p.metrics = append(p.metrics, name)
+		} else {
+			p.counts = true
+		}
+	}
+	slices.Sort(p.metrics)
+	return p, nil
+}
+
+// capture notes the last node that the library's walk reaches, which is the
+// root, because it visits children first.
+type capture struct{ root ast.Node }
+
+// Visit implements ast.Visitor.
+func (c *capture) Visit(n *ast.Node) { c.root = *n }
+
+// neverCalled stands in for our own functions, which the library needs to type
+// and never runs.
+func neverCalled(...any) (any, error) { return nil, errors.ErrUnsupported }
+
+// libraryError turns an error of the parser or the checker into an Error.
+func libraryError(src string, err error) *Error {
+	var fe *file.Error
+	if !errors.As(err, &fe) {
+		return errorAt(src, 0, "the expression cannot be compiled", "")
+	}
+	at := byteOffset(src, fe.From)
+	hint := ""
+	if at < len(src) && src[at] == '%' {
+		hint = "write the remainder as mod(x, y)"
+	}
+	return errorAt(src, at, fe.Message, hint)
+}
+
+// String returns the source.
+func (p *Program) String() string { return p.src }
+
+// Metrics returns the names of the metrics that the expression refers to,
+// sorted.
+func (p *Program) Metrics() []string { return slices.Clone(p.metrics) }
+
+// UsesCounts reports whether the value depends on the app's current Machines.
+func (p *Program) UsesCounts() bool { return p.counts }
+
+// Const returns the value of an expression that refers to no name. It reports
+// false for any other, and for one that has no value.
+func (p *Program) Const() (float64, bool) {
+	if p.counts || len(p.metrics) > 0 {
+		return 0, false
+	}
+	v, err := p.Eval(nil, Counts{})
+	return v, err == nil
+}
+
+// Eval returns the value of the expression, at least 0: a negative result is 0.
+// The map holds the metrics that have a reading, and nothing else; a missing
+// one is unknown. It is an error when an unknown metric is needed
+// (*UnknownMetricError), when the result is not a finite number, and when it is
+// beyond MaxCount on either side.
+func (p *Program) Eval(metrics map[string]float64, counts Counts) (float64, error) {
+	f := frame{metrics: metrics, counts: counts}
+	if p.slots > 0 {
+		f.vars = make([]value, p.slots)
+	}
+	v, err := p.root(&f)
+	if err != nil {
+		return 0, err
+	}
+	x, err := v.number()
+	switch {
+	case err != nil:
+		return 0, err
+	case math.IsNaN(x) || math.IsInf(x, 0):
+		return 0, fmt.Errorf("the result is %g", x)
+	case math.Abs(x) > MaxCount:
+		return 0, fmt.Errorf("the result %g is beyond %d", x, MaxCount)
+	}
+	return max(x, 0), nil
+}
+
+// Count is Eval rounded to a whole number, half away from zero.
+func (p *Program) Count(metrics map[string]float64, counts Counts) (int, error) {
+	x, err := p.Eval(metrics, counts)
+	return int(math.Round(x)), err
+}
