@@ -1,0 +1,176 @@
+package expr_test
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"testing"
+
+	lang "github.com/expr-lang/expr"
+	"pgregory.net/rapid"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/expr"
+)
+
+// numeric draws an expression that gives a number, within the part of the
+// language that the library evaluates as we do.
+func numeric(t *rapid.T, depth int) string {
+	if depth == 0 {
+		return rapid.SampledFrom([]string{"q", "w", "zero", "neg", "started", "stopped", "0", "1", "2", "10", "0.5", "1e3"}).Draw(t, "leaf")
+	}
+	sub := func() string { return numeric(t, depth-1) }
+	switch rapid.IntRange(0, 7).Draw(t, "kind") {
+	case 0:
+		return fmt.Sprintf("(%s %s %s)", sub(), rapid.SampledFrom([]string{"+", "-", "*", "/", "^", "**"}).Draw(t, "op"), sub())
+	case 1:
+		return fmt.Sprintf("%s(%s)", rapid.SampledFrom([]string{"abs", "ceil", "floor", "round", "float", "-", "+"}).Draw(t, "f"), sub())
+	case 2:
+		return fmt.Sprintf("%s(%s, %s)", rapid.SampledFrom([]string{"min", "max", "mean", "median"}).Draw(t, "f"), sub(), sub())
+	case 3:
+		return fmt.Sprintf("%s([%s, %s, %s])", rapid.SampledFrom([]string{"sum", "min", "max", "mean", "median"}).Draw(t, "f"), sub(), sub(), sub())
+	case 4:
+		return fmt.Sprintf("(%s ? %s : %s)", truth(t, depth-1), sub(), sub())
+	case 5:
+		return fmt.Sprintf("(if %s { %s } else { %s })", truth(t, depth-1), sub(), sub())
+	case 6:
+		name := fmt.Sprintf("v%d", depth)
+		return fmt.Sprintf("(let %s = %s; %s + %s)", name, sub(), name, sub())
+	default:
+		return fmt.Sprintf("(%s ?? %s)", sub(), sub())
+	}
+}
+
+func truth(t *rapid.T, depth int) string {
+	if depth <= 0 || rapid.Bool().Draw(t, "plain") {
+		op := rapid.SampledFrom([]string{"<", "<=", ">", ">=", "==", "!="}).Draw(t, "op")
+		return fmt.Sprintf("(%s %s %s)", numeric(t, max(depth, 0)), op, numeric(t, max(depth, 0)))
+	}
+	if rapid.Bool().Draw(t, "not") {
+		return "not " + truth(t, depth-1)
+	}
+	op := rapid.SampledFrom([]string{"and", "or", "&&", "||"}).Draw(t, "op")
+	return fmt.Sprintf("(%s %s %s)", truth(t, depth-1), op, truth(t, depth-1))
+}
+
+// Where the library gives a number, we give the same one; where we refuse, an
+// operation had no value.
+func TestAgreesWithTheLibrary(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		src := numeric(t, rapid.IntRange(1, 4).Draw(t, "depth"))
+		program, err := expr.Compile(src, declared)
+		if err != nil {
+			if strings.Contains(err.Error(), "maximum allowed nodes") {
+				t.Skip("too long")
+			}
+			t.Fatalf("compile %s: %v", src, err)
+		}
+		env := map[string]any{"started": 4.0, "stopped": 3.0}
+		for name, v := range readings {
+			env[name] = v
+		}
+		theirs, err := lang.Compile(src, lang.Env(env), lang.AsFloat64())
+		if err != nil {
+			t.Fatalf("the library refuses %s: %v", src, err)
+		}
+		out, err := lang.Run(theirs, env)
+		if err != nil {
+			t.Fatalf("the library does not run %s: %v", src, err)
+		}
+		want := out.(float64)
+		got, err := program.Eval(readings, counts)
+		switch {
+		case err != nil:
+			// A reason is due only when the library has no usable result either,
+			// or when it lost a NaN on the way.
+			if !strings.Contains(err.Error(), "has no value") && !math.IsInf(want, 0) && math.Abs(want) <= expr.MaxCount {
+				t.Fatalf("%s: got error %v, want %g", src, err, want)
+			}
+		case math.IsNaN(want):
+			t.Fatalf("%s: got %g, want an error, because the library gives NaN", src, got)
+		case !near(got, max(want, 0)):
+			t.Fatalf("%s: got %g, want %g", src, got, want)
+		}
+	})
+}
+
+// near allows for another order of additions.
+func near(a, b float64) bool {
+	return a == b || math.Abs(a-b) <= 1e-9*math.Max(math.Abs(a), math.Abs(b))
+}
+
+func TestEvalBounds(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		src := numeric(t, 3)
+		program, err := expr.Compile(src, declared)
+		if err != nil {
+			t.Skip("too long")
+		}
+		metrics := map[string]float64{}
+		for _, name := range declared {
+			if rapid.Bool().Draw(t, "known") {
+				metrics[name] = rapid.Float64().Draw(t, name)
+			}
+		}
+		checkEval(t, program, metrics)
+	})
+}
+
+type fataler interface{ Fatalf(string, ...any) }
+
+func checkEval(t fataler, p *expr.Program, metrics map[string]float64) {
+	got, err := p.Eval(metrics, counts)
+	if err == nil && !(got >= 0 && got <= expr.MaxCount) {
+		t.Fatalf("%s with %v: got %g, out of bounds", p, metrics, got)
+	}
+	n, countErr := p.Count(metrics, counts)
+	if (err == nil) != (countErr == nil) || err == nil && n != int(math.Round(got)) {
+		t.Fatalf("%s with %v: got count %d, %v for value %g, %v", p, metrics, n, countErr, got, err)
+	}
+}
+
+func FuzzCompile(f *testing.F) {
+	for _, src := range []string{
+		"ceil(queue_depth / 10)", "max(q, 5)", "min(50, q / zero)", "if q > 5 {2} else {1}", "let x = q; x ?? 3",
+		"gone == nil ? 5 : gone", "sum([q, w, 1])", "-q ^ 2 ** 3", "1 < q < 8 ? 1 : 0", "q | max(9)", "reduce(1..9, #)",
+		"not (q > 1) ? 1 : 2 // ü", "clamp(q, 1, started)", "'\\x41'", "{a: q}[0]?.b", "((((q))))", "#", "$env",
+	} {
+		f.Add(src, 7.0, 0.0)
+	}
+	f.Fuzz(func(t *testing.T, src string, q, w float64) {
+		p, err := expr.Compile(src, declared)
+		if err != nil {
+			e := err.(*expr.Error)
+			if e.Offset < 0 || e.Offset > len(src) || e.Line < 1 || e.Column < 1 || e.Message == "" {
+				t.Fatalf("%q: bad error %#v", src, e)
+			}
+			return
+		}
+		for _, name := range p.Metrics() {
+			if !strings.Contains(src, name) {
+				t.Fatalf("%q refers to %q", src, name)
+			}
+		}
+		checkEval(t, p, map[string]float64{"q": q, "w": w, "zero": 0})
+		checkEval(t, p, nil)
+	})
+}
+
+func BenchmarkEval(b *testing.B) {
+	for _, src := range []string{"ceil(q / 10)", "max(2, min(50, ceil(q / 10) + w))", "let x = q ?? 3; x > 5 ? ceil(x) : started"} {
+		b.Run(src, func(b *testing.B) {
+			p := mustCompile(b, src)
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := p.Eval(readings, counts); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkCompile(b *testing.B) {
+	for b.Loop() {
+		mustCompile(b, "max(2, min(50, ceil(q / 10) + w))")
+	}
+}
