@@ -63,9 +63,12 @@ type RegionCount struct {
 // Plan is the ordered actions that lead from what is to what is wanted. Those
 // that add come before those that remove.
 type Plan struct {
-	App     App           `json:"app"`
-	Group   ProcessGroup  `json:"process_group"`
-	Actions []Action      `json:"actions"`
+	App     App          `json:"app"`
+	Group   ProcessGroup `json:"process_group"`
+	Actions []Action     `json:"actions"`
+	// Spares are starts to fall back on when one of Actions is refused, such as
+	// for a host without room.
+	Spares  []Action      `json:"spares,omitempty"`
 	Regions []RegionCount `json:"regions"` // sorted by region
 }
 

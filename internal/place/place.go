@@ -1,0 +1,191 @@
+// Package place answers "which one": which Machine starts, stops or goes first,
+// which one is cloned, and which region gets the next. It orders and chooses;
+// how many is decided elsewhere. All orders are total, with the Machine's ID as
+// the last word, so that the same Machines always give the same choice.
+package place
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+)
+
+// StartOrder returns the members that can be started, the quickest to wake
+// first: suspended, then stopped, then created but never launched.
+func StartOrder(members []scale.Member) []scale.Member {
+	return order(members, func(m scale.Member) (int, bool) {
+		if m.Class != scale.Standby {
+			return 0, false
+		}
+		return wake(m.State), true
+	})
+}
+
+// StopOrder returns the members that can be stopped: those still booting first,
+// because nobody relies on them yet.
+func StopOrder(members []scale.Member) []scale.Member {
+	return order(members, func(m scale.Member) (int, bool) {
+		switch {
+		case m.Class == scale.Booting && stoppable(m.State):
+			return 0, true
+		case m.Class == scale.Ready:
+			return 1, true
+		}
+		return 0, false
+	})
+}
+
+// DestroyOrder returns the members that can be destroyed, the least useful
+// first: broken, on their way out, standing by (the slowest to wake first),
+// booting, and last those that serve. Machines with volumes are never among
+// them, because their data would go too.
+func DestroyOrder(members []scale.Member) []scale.Member {
+	return order(members, func(m scale.Member) (int, bool) {
+		if m.HasMounts {
+			return 0, false
+		}
+		switch m.Class {
+		case scale.Broken:
+			return 0, m.State == scale.StateFailed || stoppable(m.State)
+		case scale.Draining:
+			return 1, true
+		case scale.Standby:
+			return 4 - wake(m.State), true // 2, 3 or 4
+		case scale.Booting:
+			return 5, stoppable(m.State)
+		case scale.Ready:
+			return 6, true
+		}
+		return 0, false
+	})
+}
+
+// wake ranks the states of a Machine that stands by, the quickest to wake
+// first.
+func wake(s scale.State) int {
+	switch s {
+	case scale.StateSuspended:
+		return 0
+	case scale.StateStopped:
+		return 1
+	}
+	return 2
+}
+
+// stoppable reports whether the platform takes a stop in the state. A Machine
+// that is being updated or replaced refuses it.
+func stoppable(s scale.State) bool {
+	return s == scale.StateStarted || s == scale.StateStarting || s == scale.StateCreated
+}
+
+// order returns the members that rank admits, by rank and then by ID.
+func order(members []scale.Member, rank func(scale.Member) (int, bool)) []scale.Member {
+	type ranked struct {
+		scale.Member
+		rank int
+	}
+	list := make([]ranked, 0, len(members))
+	for _, m := range members {
+		if r, ok := rank(m); ok {
+			list = append(list, ranked{m, r})
+		}
+	}
+	slices.SortFunc(list, func(a, b ranked) int {
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.ID, b.ID))
+	})
+	out := make([]scale.Member, len(list))
+	for i, r := range list {
+		out[i] = r.Member
+	}
+	return out
+}
+
+// Template returns the Machine to clone: one that runs before one that does
+// not, of the newest release, on a host that answers, with a complete config
+// and no volume. It reports false when there is none.
+func Template(members []scale.Member) (scale.Member, bool) {
+	var best scale.Member
+	found := false
+	for _, m := range members {
+		if m.Config == nil || m.HasMounts || m.Host != scale.HostOK {
+			continue
+		}
+		if !found || templateLess(m, best) {
+			best, found = m, true
+		}
+	}
+	return best, found
+}
+
+func templateLess(a, b scale.Member) bool {
+	return cmp.Or(
+		-cmp.Compare(releaseNumber(a), releaseNumber(b)),
+		cmp.Compare(templateRank(a.Class), templateRank(b.Class)),
+		cmp.Compare(a.ID, b.ID),
+	) < 0
+}
+
+func templateRank(c scale.Class) int {
+	switch c {
+	case scale.Ready:
+		return 0
+	case scale.Booting:
+		return 1
+	case scale.Broken:
+		return 3
+	}
+	return 2
+}
+
+// releaseNumber is the number of the release that made the Machine; 0 when none
+// did.
+func releaseNumber(m scale.Member) int {
+	n, err := strconv.Atoi(m.Metadata[scale.MetaReleaseVersion])
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// Spread returns the regions for n more Machines, one at a time to the region
+// that has the fewest, ties by the order of regions: round robin over all the
+// group's Machines, whatever the order in which they came. Machines in other
+// regions are not counted.
+func Spread(n int, regions []scale.Region, members []scale.Member) []scale.Region {
+	if n <= 0 || len(regions) == 0 {
+		return nil
+	}
+	have := make([]int, len(regions))
+	for _, m := range members {
+		if i := slices.Index(regions, m.Region); i >= 0 {
+			have[i]++
+		}
+	}
+	out := make([]scale.Region, 0, n)
+	for range n {
+		next := 0
+		for i := range have {
+			if have[i] < have[next] {
+				next = i
+			}
+		}
+		have[next]++
+		out = append(out, regions[next])
+	}
+	return out
+}
+
+// Fallbacks returns where else a Machine may go when its region has no room:
+// the regions after it, around the list.
+func Fallbacks(first scale.Region, regions []scale.Region) []scale.Region {
+	at := slices.Index(regions, first)
+	out := make([]scale.Region, 0, len(regions))
+	for i := range regions {
+		if r := regions[(at+1+i)%len(regions)]; r != first {
+			out = append(out, r)
+		}
+	}
+	return out
+}

@@ -1,0 +1,204 @@
+// Package plan turns a decision into the actions that bring it about. It is
+// pure: the same decision gives the same plan, and the plan for a target that is
+// where it is wanted is empty. It decides neither how many nor whether, and it
+// carries nothing out.
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/decide"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/place"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+)
+
+// Build returns the actions for d, in the order in which they are worth doing:
+// starts and creates before stops and destroys. The snapshot must be the one
+// that d was made from.
+func Build(s scale.Snapshot, d scale.Decision, p *policy.Policy) scale.Plan {
+	plan := scale.Plan{App: d.App, Group: d.Group}
+	if d.Want == d.Have {
+		plan.Regions = regionCounts(d.Inventory, nil)
+		return plan
+	}
+	why := d.Line()
+	creates := max(0, d.Want.Created-d.Have.Created)
+	var victims []scale.Member
+	if n := d.Have.Created - d.Want.Created; n > 0 {
+		victims = decide.Victims(d.Inventory, n)
+	}
+	started := d.Have.Started + d.Launch
+	for _, v := range victims {
+		if v.Class == scale.Ready || v.Class == scale.Booting {
+			started--
+		}
+	}
+	spared := func(m scale.Member) bool {
+		return !slices.ContainsFunc(victims, func(v scale.Member) bool { return v.ID == m.ID })
+	}
+	// pick takes the first n that are no victims and returns what is left.
+	pick := func(verb scale.Verb, from []scale.Member, n int) []scale.Member {
+		from = slices.DeleteFunc(from, func(m scale.Member) bool { return !spared(m) })
+		n = min(max(0, n), len(from))
+		for _, m := range from[:n] {
+			plan.Actions = append(plan.Actions, act(verb, m, why))
+		}
+		return from[n:]
+	}
+	if starts := d.Want.Started - started; starts > 0 {
+		for _, m := range pick(scale.Start, place.StartOrder(d.Inventory), starts) {
+			plan.Spares = append(plan.Spares, act(scale.Start, m, why))
+		}
+	}
+	plan.Actions = append(plan.Actions, clones(s, d, p, creates, why)...)
+	pick(scale.Stop, place.StopOrder(d.Inventory), started-d.Want.Started)
+	for _, v := range victims {
+		plan.Actions = append(plan.Actions, act(scale.Destroy, v, why))
+	}
+	plan.Regions = regionCounts(d.Inventory, plan.Actions)
+	return plan
+}
+
+func act(verb scale.Verb, m scale.Member, why string) scale.Action {
+	return scale.Action{
+		Verb: verb, Machine: m.ID, State: m.State, InstanceID: m.InstanceID,
+		Region: m.Region, Reason: why,
+	}
+}
+
+// clones returns the creates of a plan.
+func clones(s scale.Snapshot, d scale.Decision, p *policy.Policy, n int, why string) []scale.Action {
+	if n == 0 {
+		return nil
+	}
+	template, ok := place.Template(d.Inventory)
+	if !ok {
+		return nil
+	}
+	regions := p.Regions
+	spread := place.Spread(n, regions, d.Inventory)
+	if len(regions) == 0 {
+		// As the template's region comes first, it is only left when it is full.
+		regions = regionsInUse(template.Region, d.Inventory)
+		spread = slices.Repeat([]scale.Region{template.Region}, n)
+	}
+	names := freeNames(s, d.Group, n)
+	actions := make([]scale.Action, 0, n)
+	for i := range n {
+		actions = append(actions, scale.Action{
+			Verb: scale.Create, Region: spread[i], Fallbacks: place.Fallbacks(spread[i], regions),
+			Name: names[i], CreateID: fmt.Sprintf("%s.%d", names[i], d.At.UnixMilli()),
+			Template: template.ID, Launch: i < d.Launch, Reason: why,
+		})
+	}
+	return actions
+}
+
+// regionsInUse returns the regions where the group already runs, first leading.
+func regionsInUse(first scale.Region, members []scale.Member) []scale.Region {
+	regions := make([]scale.Region, 0, len(members))
+	for _, m := range members {
+		if m.Region != first {
+			regions = append(regions, m.Region)
+		}
+	}
+	slices.Sort(regions)
+	return slices.Concat([]scale.Region{first}, slices.Compact(regions))
+}
+
+// freeNames returns the n lowest numbered names of the group that no Machine of
+// the app bears. The lowest, so that after a crash, or on another replica, the
+// creates that may be under way are planned again under the names they have, and
+// the platform, which keeps names unique in an app, refuses to make them twice.
+func freeNames(s scale.Snapshot, group scale.ProcessGroup, n int) []string {
+	prefix := NamePrefix(group)
+	used := make(map[int]bool)
+	for _, m := range s.Machines {
+		rest, ok := strings.CutPrefix(m.Name, prefix)
+		if !ok {
+			continue
+		}
+		// A name that a destroyed Machine still held back carries a suffix after
+		// its number.
+		number, _, _ := strings.Cut(rest, "-")
+		if i, err := strconv.Atoi(number); err == nil {
+			used[i] = true
+		}
+	}
+	names := make([]string, 0, n)
+	for i := 1; len(names) < n; i++ {
+		if !used[i] {
+			names = append(names, prefix+strconv.Itoa(i))
+		}
+	}
+	return names
+}
+
+// NamePrefix is how the names of the Machines that we create for a group begin.
+// Names hold lower-case letters, digits and hyphens only. Two groups that differ
+// in other characters share a prefix, which is harmless: names are told apart by
+// the number, and that is unique in the app.
+func NamePrefix(group scale.ProcessGroup) string {
+	clean := strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= '0' && r <= '9', r == '-':
+			return r
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return '-'
+	}, string(group))
+	return "fas-" + clean[:min(len(clean), 32)] + "-"
+}
+
+// regionCounts tells where the target's Machines are, before and after the
+// actions.
+func regionCounts(members []scale.Member, actions []scale.Action) []scale.RegionCount {
+	counts := make(map[scale.Region]*scale.RegionCount)
+	at := func(r scale.Region) *scale.RegionCount {
+		if counts[r] == nil {
+			counts[r] = &scale.RegionCount{Region: r}
+		}
+		return counts[r]
+	}
+	running := make(map[scale.MachineID]bool)
+	for _, m := range members {
+		c := at(m.Region)
+		c.Have.Created++
+		c.Want.Created++
+		if m.Class == scale.Ready || m.Class == scale.Booting {
+			running[m.ID] = true
+			c.Have.Started++
+			c.Want.Started++
+		}
+	}
+	for _, a := range actions {
+		c := at(a.Region)
+		switch a.Verb {
+		case scale.Start:
+			c.Want.Started++
+		case scale.Stop:
+			c.Want.Started--
+		case scale.Create:
+			c.Want.Created++
+			if a.Launch {
+				c.Want.Started++
+			}
+		case scale.Destroy:
+			c.Want.Created--
+			if running[a.Machine] {
+				c.Want.Started--
+			}
+		}
+	}
+	out := make([]scale.RegionCount, 0, len(counts))
+	for _, c := range counts {
+		out = append(out, *c)
+	}
+	slices.SortFunc(out, func(a, b scale.RegionCount) int { return strings.Compare(string(a.Region), string(b.Region)) })
+	return out
+}
