@@ -1,0 +1,250 @@
+package prometheus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/source"
+)
+
+// Kind is the name of this kind of source in configurations and errors.
+const Kind = "prometheus"
+
+// DefaultTimeout bounds a collection when the configuration does not.
+const DefaultTimeout = 10 * time.Second
+
+// concurrency bounds how many queries of one collection run at a time. Servers
+// evaluate about as many as they have cores; more would only queue there.
+const concurrency = 8
+
+// Config describes one source.
+type Config struct {
+	// Metric is the declared name of the metric.
+	Metric string
+
+	// Address is the base URL of the server, without /api/v1. A user and
+	// password in it are sent as basic authentication unless there is a Token.
+	Address string
+
+	// Query is the instant query. It may hold $APP_NAME; see Expand.
+	Query string
+
+	// Token is the credential. One that begins with "Fly", as the tokens of
+	// Fly.io do together with their scheme, is sent as it is; any other as a
+	// bearer token. It goes to Address's host only, also when that redirects.
+	Token scale.Secret
+
+	// Timeout bounds one collection with all its queries; 0 is DefaultTimeout.
+	Timeout time.Duration
+
+	// Transport carries the requests; nil is one of the source's own. A given
+	// one is not closed.
+	Transport http.RoundTripper
+
+	// Logger hears of warnings in answers, once per change; nil is nobody.
+	Logger *slog.Logger
+
+	// Observe, unless nil, is told about every query: how long it took and how
+	// it ended. The error is nil for a value, otherwise a *source.Error, which
+	// wraps source.ErrEmpty when the answer was that there is no value. It is
+	// called from several goroutines at once.
+	Observe func(d time.Duration, err error)
+}
+
+// Source is a source.Source that sends instant queries to one server.
+type Source struct {
+	metric   string
+	endpoint *url.URL // of the instant query, without credentials
+	query    template
+	timeout  time.Duration
+	header   http.Header // Authorization, when there is a credential
+	redact   source.Redactor
+	client   *http.Client
+	own      *http.Transport // nil when the configuration gave one
+	logger   *slog.Logger
+	observe  func(time.Duration, error)
+
+	useGet atomic.Bool // the server refuses POST
+
+	mu       sync.Mutex
+	warnings []string // last seen, sorted; guarded by mu
+}
+
+var _ source.Source = (*Source)(nil)
+
+// New returns a source. It fails only on a configuration that cannot work; it
+// does not touch the network, so that a server which is down at the start is
+// met like one that goes down later.
+func New(cfg Config) (*Source, error) {
+	fail := func(err error) (*Source, error) {
+		return nil, &source.Error{Kind: Kind, Metric: cfg.Metric, Err: err}
+	}
+	if cfg.Metric == "" {
+		return fail(errors.New("metric has no name"))
+	}
+	if strings.TrimSpace(cfg.Query) == "" {
+		return fail(errors.New("query is empty"))
+	}
+	if cfg.Timeout < 0 {
+		return fail(fmt.Errorf("timeout %v is negative", cfg.Timeout))
+	}
+	address, err := parseAddress(cfg.Address)
+	if err != nil {
+		return fail(err)
+	}
+	header, secrets, err := credentials(cfg.Token, address.User)
+	if err != nil {
+		return fail(err)
+	}
+	address.User = nil
+	s := &Source{
+		metric:   cfg.Metric,
+		endpoint: address.JoinPath("api", "v1", "query"),
+		query:    parseTemplate(cfg.Query),
+		timeout:  cfg.Timeout,
+		header:   header,
+		redact:   source.NewRedactor(secrets...),
+		logger:   cfg.Logger,
+		observe:  cfg.Observe,
+	}
+	if s.timeout == 0 {
+		s.timeout = DefaultTimeout
+	}
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	s.logger = s.logger.With("component", "source", "kind", Kind, "metric", cfg.Metric)
+	if s.observe == nil {
+		s.observe = func(time.Duration, error) {}
+	}
+	transport := cfg.Transport
+	if transport == nil {
+		s.own = newTransport()
+		transport = s.own
+	}
+	s.client = &http.Client{Transport: transport, CheckRedirect: checkRedirect}
+	return s, nil
+}
+
+// Metric implements source.Source.
+func (s *Source) Metric() string { return s.metric }
+
+// Close implements source.Source.
+func (s *Source) Close() error {
+	if s.own != nil {
+		s.own.CloseIdleConnections()
+	}
+	return nil
+}
+
+// Collect implements source.Source. A query without the variable is asked once
+// and its answer given to all apps; one with it is asked once for every app.
+func (s *Source) Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
+	if len(apps) == 0 {
+		return map[scale.App]scale.Sample{}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("no answer within %v", s.timeout))
+	defer cancel()
+	var warnings warningSet
+	defer func() { s.noteWarnings(ctx, warnings.sorted()) }()
+	if !s.query.perApp() {
+		// The name is not used, so that none is given.
+		return source.Same(apps, s.sample(ctx, "", &warnings))
+	}
+	return source.Each(ctx, apps, concurrency, func(ctx context.Context, app scale.App) scale.Sample {
+		return s.sample(ctx, app, &warnings)
+	})
+}
+
+// sample asks one query.
+func (s *Source) sample(ctx context.Context, app scale.App, warnings *warningSet) scale.Sample {
+	began := time.Now()
+	r, err := s.ask(ctx, app)
+	now := time.Now()
+	if err != nil {
+		err = &source.Error{Kind: Kind, Metric: s.metric, Err: redacted{err, s.redact}}
+	}
+	s.observe(now.Sub(began), err)
+	warnings.add(r.warnings)
+	at := r.at
+	if at.IsZero() {
+		at = now
+	}
+	return source.NewSample(s.metric, r.value, at, err)
+}
+
+func (s *Source) ask(ctx context.Context, app scale.App) (reading, error) {
+	query, err := s.query.expand(app)
+	if err != nil {
+		return reading{}, err
+	}
+	return s.fetch(ctx, query)
+}
+
+// redacted is an error whose text is free of credentials.
+type redacted struct {
+	err    error
+	redact source.Redactor
+}
+
+func (e redacted) Error() string { return e.redact.Text(e.err.Error()) }
+func (e redacted) Unwrap() error { return e.err }
+
+// maxWarnings bounds how many different warnings of one collection are kept.
+const maxWarnings = 10
+
+// warningSet gathers the warnings of one collection.
+type warningSet struct {
+	mu   sync.Mutex
+	seen map[string]bool // guarded by mu
+}
+
+func (w *warningSet) add(warnings []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, text := range warnings {
+		if len(w.seen) >= maxWarnings {
+			return
+		}
+		if w.seen == nil {
+			w.seen = map[string]bool{}
+		}
+		w.seen[text] = true
+	}
+}
+
+func (w *warningSet) sorted() []string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	texts := make([]string, 0, len(w.seen))
+	for text := range w.seen {
+		texts = append(texts, text)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// noteWarnings logs the warnings of a collection unless they are the ones of
+// the collection before.
+func (s *Source) noteWarnings(ctx context.Context, warnings []string) {
+	for i, text := range warnings {
+		warnings[i] = source.Printable(s.redact.Text(text), maxShownText)
+	}
+	s.mu.Lock()
+	same := slices.Equal(s.warnings, warnings)
+	s.warnings = warnings
+	s.mu.Unlock()
+	if !same && len(warnings) > 0 {
+		s.logger.WarnContext(ctx, "query answered with warnings", "warnings", warnings)
+	}
+}
