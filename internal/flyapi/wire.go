@@ -1,0 +1,301 @@
+package flyapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+)
+
+// The wire types take what comes: null, a number for a string, an object where
+// none is expected. One odd field must not hide a Machine, because a Machine
+// that is not seen would be made a second time.
+
+// text is a string, or a number or boolean spelled as one.
+type text string
+
+func (t *text) UnmarshalJSON(b []byte) error {
+	*t = ""
+	switch b[0] {
+	case '"':
+		var s string
+		if err := json.Unmarshal(b, &s); err != nil {
+			return err
+		}
+		*t = text(s)
+	case 'n', '{', '[':
+	default:
+		*t = text(b)
+	}
+	return nil
+}
+
+// flag is a boolean, or the word for one.
+type flag bool
+
+func (f *flag) UnmarshalJSON(b []byte) error {
+	*f = string(b) == "true" || string(b) == `"true"`
+	return nil
+}
+
+// stamp is a time: RFC 3339, or Unix time in seconds or milliseconds. It is
+// zero when it can not be read.
+type stamp struct{ time.Time }
+
+func (s *stamp) UnmarshalJSON(b []byte) error {
+	s.Time = time.Time{}
+	if b[0] == '"' {
+		var word string
+		if err := json.Unmarshal(b, &word); err != nil {
+			return err
+		}
+		if t, err := time.Parse(time.RFC3339Nano, word); err == nil {
+			s.Time = t
+		}
+		return nil
+	}
+	n, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.Abs(n) > 1e15 || n == 0 {
+		return nil
+	}
+	if math.Abs(n) >= 1e11 { // seconds would be past the year 5000
+		s.Time = time.UnixMilli(int64(n)).UTC()
+	} else {
+		s.Time = time.Unix(int64(n), 0).UTC()
+	}
+	return nil
+}
+
+type wireMachine struct {
+	ID               text            `json:"id"`
+	Name             text            `json:"name"`
+	State            text            `json:"state"`
+	Region           text            `json:"region"`
+	InstanceID       text            `json:"instance_id"`
+	Version          text            `json:"version"` // newer name of instance_id
+	HostStatus       text            `json:"host_status"`
+	Cordoned         flag            `json:"cordoned"`
+	CreatedAt        stamp           `json:"created_at"`
+	UpdatedAt        stamp           `json:"updated_at"`
+	ImageRef         json.RawMessage `json:"image_ref"`
+	Lease            json.RawMessage `json:"lease"`
+	Config           json.RawMessage `json:"config"`
+	IncompleteConfig json.RawMessage `json:"incomplete_config"`
+}
+
+type wireImage struct {
+	Registry   text `json:"registry"`
+	Repository text `json:"repository"`
+	Tag        text `json:"tag"`
+	Digest     text `json:"digest"`
+}
+
+type wireConfig struct {
+	Metadata    json.RawMessage `json:"metadata"`
+	Standbys    json.RawMessage `json:"standbys"`
+	Schedule    text            `json:"schedule"`
+	AutoDestroy flag            `json:"auto_destroy"`
+	Mounts      json.RawMessage `json:"mounts"`
+}
+
+var errNoMachineID = errors.New("a machine without an id")
+
+// decodeMachine reads one Machine.
+func decodeMachine(body []byte) (scale.Machine, error) {
+	var w wireMachine
+	if err := json.Unmarshal(body, &w); err != nil {
+		return scale.Machine{}, fmt.Errorf("decode machine: %w", err)
+	}
+	return w.machine()
+}
+
+// decodeMachines reads a list, leaves out what is destroyed and sorts by ID.
+func decodeMachines(body []byte) ([]scale.Machine, error) {
+	var list []*wireMachine
+	if err := json.Unmarshal(body, &list); err != nil {
+		return nil, fmt.Errorf("decode machine list: %w", err)
+	}
+	machines := make([]scale.Machine, 0, len(list))
+	for i, w := range list {
+		if w == nil {
+			continue
+		}
+		m, err := w.machine()
+		if err != nil {
+			return nil, fmt.Errorf("decode machine list: entry %d: %w", i, err)
+		}
+		if m.State == scale.StateDestroyed {
+			continue
+		}
+		machines = append(machines, m)
+	}
+	slices.SortStableFunc(machines, func(a, b scale.Machine) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	return machines, nil
+}
+
+func (w *wireMachine) machine() (scale.Machine, error) {
+	if w.ID == "" {
+		return scale.Machine{}, errNoMachineID
+	}
+	m := scale.Machine{
+		ID:         scale.MachineID(w.ID),
+		Name:       string(w.Name),
+		State:      scale.State(w.State),
+		Region:     scale.Region(w.Region),
+		InstanceID: string(w.InstanceID),
+		Cordoned:   bool(w.Cordoned),
+		CreatedAt:  w.CreatedAt.Time,
+		UpdatedAt:  w.UpdatedAt.Time,
+		Image:      imageOf(w.ImageRef),
+		Lease:      leaseOf(w.Lease),
+	}
+	if m.InstanceID == "" {
+		m.InstanceID = string(w.Version)
+	}
+	m.Host = hostOf(w.HostStatus, isObject(w.Config))
+	if m.Host == scale.HostOK && isObject(w.Config) {
+		m.Config = w.Config
+	}
+
+	// The incomplete configuration is what is known of a Machine whose host does
+	// not answer. Without it, the Machine would fall into the wrong group.
+	facts := factsOf(w.Config)
+	m.Metadata = metadataOf(facts.Metadata)
+	if len(m.Metadata) == 0 || m.Host != scale.HostOK {
+		partial := factsOf(w.IncompleteConfig)
+		for key, value := range metadataOf(partial.Metadata) {
+			if _, known := m.Metadata[key]; !known {
+				if m.Metadata == nil {
+					m.Metadata = map[string]string{}
+				}
+				m.Metadata[key] = value
+			}
+		}
+		facts.merge(partial)
+	}
+	m.Group = groupOf(m.Metadata)
+	m.Standby = holdsAny(facts.Standbys)
+	m.Scheduled = facts.Schedule != ""
+	m.AutoDestroy = bool(facts.AutoDestroy)
+	m.HasMounts = holdsAny(facts.Mounts)
+	return m, nil
+}
+
+// merge adds the facts that only other knows.
+func (c *wireConfig) merge(other wireConfig) {
+	if !holdsAny(c.Standbys) {
+		c.Standbys = other.Standbys
+	}
+	if !holdsAny(c.Mounts) {
+		c.Mounts = other.Mounts
+	}
+	if c.Schedule == "" {
+		c.Schedule = other.Schedule
+	}
+	c.AutoDestroy = c.AutoDestroy || other.AutoDestroy
+}
+
+// hostOf reads the host status. A server too old to tell it sends the
+// configuration only of Machines whose host answers.
+func hostOf(status text, hasConfig bool) scale.HostStatus {
+	switch host := scale.HostStatus(status); {
+	case host == scale.HostOK || host == scale.HostUnreachable:
+		return host
+	case host == "" && hasConfig:
+		return scale.HostOK
+	}
+	return scale.HostUnknown
+}
+
+func groupOf(metadata map[string]string) scale.ProcessGroup {
+	for _, key := range []string{scale.MetaProcessGroup, scale.MetaProcessGroupLegacy} {
+		if group := metadata[key]; group != "" {
+			return scale.ProcessGroup(group)
+		}
+	}
+	return scale.DefaultProcessGroup
+}
+
+// imageOf spells the full reference: registry/repository[:tag][@digest].
+func imageOf(raw json.RawMessage) string {
+	var w wireImage
+	if !isObject(raw) || json.Unmarshal(raw, &w) != nil || w.Repository == "" {
+		return ""
+	}
+	ref := string(w.Repository)
+	if w.Registry != "" {
+		ref = string(w.Registry) + "/" + ref
+	}
+	if w.Tag != "" {
+		ref += ":" + string(w.Tag)
+	}
+	if w.Digest != "" {
+		ref += "@" + string(w.Digest)
+	}
+	return ref
+}
+
+// endless is the end of a lease whose end cannot be read: it holds for as long
+// as it is reported, because taking it for ended would be to act on a Machine
+// that somebody else works on.
+var endless = time.Date(9999, time.December, 31, 0, 0, 0, 0, time.UTC)
+
+func leaseOf(raw json.RawMessage) *scale.Lease {
+	var w wireLease
+	if !isObject(raw) || json.Unmarshal(raw, &w) != nil {
+		return nil
+	}
+	if w.Owner == "" && w.Description == "" && w.ExpiresAt.IsZero() {
+		return nil
+	}
+	lease := &scale.Lease{Owner: string(w.Owner), Description: string(w.Description), ExpiresAt: w.ExpiresAt.Time}
+	if lease.ExpiresAt.IsZero() {
+		lease.ExpiresAt = endless
+	}
+	return lease
+}
+
+func factsOf(config json.RawMessage) wireConfig {
+	var w wireConfig
+	if !isObject(config) || json.Unmarshal(config, &w) != nil {
+		return wireConfig{}
+	}
+	return w
+}
+
+func metadataOf(raw json.RawMessage) map[string]string {
+	var w map[string]text
+	if !isObject(raw) || json.Unmarshal(raw, &w) != nil || len(w) == 0 {
+		return nil
+	}
+	metadata := make(map[string]string, len(w))
+	for key, value := range w {
+		metadata[key] = string(value)
+	}
+	return metadata
+}
+
+func isObject(raw json.RawMessage) bool {
+	trimmed := bytes.TrimLeft(raw, " \t\r\n")
+	return len(trimmed) > 0 && trimmed[0] == '{'
+}
+
+// holdsAny reports whether a value that lists things lists at least one.
+func holdsAny(raw json.RawMessage) bool {
+	var compact bytes.Buffer
+	if len(raw) == 0 || json.Compact(&compact, raw) != nil {
+		return false
+	}
+	switch compact.String() {
+	case "null", "[]", "{}", `""`, "false":
+		return false
+	}
+	return true
+}
