@@ -184,9 +184,11 @@ func bounds(d *scale.Decision) {
 		want.Created = 1
 		reasons = append(reasons, "the last Machine is kept: the next one is cloned from it")
 	}
-	if want.Started > want.Created {
-		reasons = append(reasons, fmt.Sprintf("only %d Machines exist", want.Created))
-		want.Started = want.Created
+	// What runs already is not stopped for this: it goes with its Machine, if that
+	// can be destroyed.
+	if limit := max(want.Created, d.Have.Started); want.Started > limit {
+		reasons = append(reasons, fmt.Sprintf("only %d Machines exist", limit))
+		want.Started = limit
 	}
 	step(d, scale.StageBounds, want, strings.Join(reasons, "; "))
 }
@@ -288,89 +290,125 @@ func mixedReleases(members []scale.Member) (a, b string, mixed bool) {
 	return "", "", false
 }
 
-// supply fits the decision to what the group's Machines allow, so that what is
-// wanted is what the plan will bring about. Created is settled before started:
-// Machines that are created to run count as started.
+// supply picks the Machines that bring the decision about and fits the decision
+// to what they allow, so that what is wanted is what the plan gives. Created is
+// settled before started: Machines that are created to run count as started.
 func supply(d *scale.Decision, p *policy.Policy) {
-	want := d.Want
+	if d.Want == d.Have {
+		return
+	}
+	want, pick := d.Want, &d.Picks
 	var reasons []string
 	say := func(format string, args ...any) { reasons = append(reasons, fmt.Sprintf(format, args...)) }
 
-	creates := max(0, want.Created-d.Have.Created)
-	if creates > 0 {
+	// What may be taken from those that run: not below the floor, and while any are
+	// wanted, not the last that serves, because those that boot may never come up.
+	spare := spareable{running: d.Have.Started, ready: d.Counts.Started}
+	if l := d.Limits.MinStarted; l.Known {
+		spare.running -= min(l.Value, want.Created)
+	}
+	if want.Started > 0 {
+		spare.ready--
+	}
+
+	pick.Create = max(0, want.Created-d.Have.Created)
+	if pick.Create > 0 {
 		if _, ok := place.Template(d.Inventory); !ok {
-			say("%d more cannot be created: no Machine of the group can be cloned (it needs a reachable host and no volume)", creates)
-			creates = 0
+			say("%d more cannot be created: no Machine of the group can be cloned (it needs a reachable host and no volume)", pick.Create)
+			pick.Create = 0
 		}
-		if creates > maxCreates {
+		if pick.Create > maxCreates {
 			say("%d are created in one pass at most", maxCreates)
-			creates = maxCreates
+			pick.Create = maxCreates
 		}
 	}
-	destroys := max(0, d.Have.Created-want.Created)
-	var victims []scale.Member
-	if destroys > 0 {
-		victims = Victims(d.Inventory, destroys)
-		if len(victims) < destroys {
-			say("only %d of %d can be destroyed: the last Machine within reach, cordoned Machines and Machines with volumes are kept", len(victims), destroys)
-			destroys = len(victims)
+	if n := d.Have.Created - want.Created; n > 0 {
+		pick.Destroy = victims(d.Inventory, n, &spare)
+		if len(pick.Destroy) < n {
+			say("only %d of %d can be destroyed: cordoned Machines, Machines with volumes, and those that are needed are kept", len(pick.Destroy), n)
 		}
 	}
 	started := d.Have.Started
-	for _, v := range victims {
+	for _, v := range pick.Destroy {
 		if v.Class == scale.Ready || v.Class == scale.Booting {
 			started--
 		}
 	}
-	startable, stoppable := 0, 0
-	if want.Started > started {
-		startable = len(without(place.StartOrder(d.Inventory), victims))
-	} else if want.Started < started {
-		stoppable = len(without(place.StopOrder(d.Inventory), victims))
-	}
 
+	startable := without(place.StartOrder(d.Inventory), pick.Destroy)
 	floor := started
-	if d.Limits.MinStarted.Known && d.Hold != scale.HoldAll {
-		floor = want.Started
+	if l := d.Limits.MinStarted; l.Known {
+		floor = max(started, min(want.Started, l.Value, want.Created))
 	}
 	if p.Launch {
 		// As many boot as the ceiling leaves room for; standbys fill what is missing.
-		d.Launch = creates
+		pick.Launch = pick.Create
 		if l := d.Limits.MaxStarted; l.Known {
-			d.Launch = min(creates, max(0, max(l.Value, floor)-started))
+			pick.Launch = min(pick.Create, max(0, max(l.Value, floor)-started))
 		}
 	} else {
 		// A Machine that the floor needs at once would be started right after its
 		// creation, while its image is still being pulled and a start is refused.
-		d.Launch = min(creates, max(0, floor-started-startable))
+		pick.Launch = min(pick.Create, max(0, floor-started-len(startable)))
 	}
-	starts := min(startable, max(0, floor-started-d.Launch))
-	if missing := floor - started - d.Launch - starts; missing > 0 {
+	starts := min(len(startable), max(0, floor-started-pick.Launch))
+	if missing := floor - started - pick.Launch - starts; missing > 0 {
 		say("%d more cannot be started: no stopped or suspended Machine is left", missing)
 	}
-	stops := 0
-	if want.Started < started && d.Launch == 0 {
-		stops = min(stoppable, started-want.Started)
-		if stops < started-want.Started {
-			say("%d more cannot be stopped while they are being updated", started-want.Started-stops)
+	if starts > 0 {
+		pick.Start, pick.Spare = startable[:starts], startable[starts:]
+	}
+
+	if n := started + pick.Launch - want.Started; n > 0 && pick.Launch == 0 {
+		pick.Stop = take(without(place.StopOrder(d.Inventory), pick.Destroy), n, &spare)
+		if missing := n - len(pick.Stop); missing > 0 {
+			say("%d more cannot be stopped: they are changing state, or are the last that serves", missing)
 		}
 	}
-	want.Created = d.Have.Created + creates - destroys
-	want.Started = started + d.Launch + starts - stops
+	want.Created = d.Have.Created + pick.Create - len(pick.Destroy)
+	want.Started = started + pick.Launch + len(pick.Start) - len(pick.Stop)
 	step(d, scale.StageSupply, want, strings.Join(reasons, "; "))
 }
 
-// Victims returns the n members to destroy, or as many as may be. One Machine
+// spareable is how many Machines may still be taken from those that run.
+type spareable struct {
+	running int // of those that are started or booting
+	ready   int // of those that are started
+}
+
+// victims returns the n members to destroy, or as many as may be. One Machine
 // within reach always remains.
-func Victims(members []scale.Member, n int) []scale.Member {
+func victims(members []scale.Member, n int, spare *spareable) []scale.Member {
 	reachable := 0
 	for _, m := range members {
 		if m.Class != scale.Lost {
 			reachable++
 		}
 	}
-	order := place.DestroyOrder(members)
-	return order[:max(0, min(n, len(order), reachable-1))]
+	return take(place.DestroyOrder(members), min(n, reachable-1), spare)
+}
+
+// take returns the first n of an order of removal, passing over those that
+// cannot be spared.
+func take(order []scale.Member, n int, spare *spareable) []scale.Member {
+	var out []scale.Member
+	for _, m := range order {
+		if len(out) >= n {
+			break
+		}
+		running, ready := m.Class == scale.Ready || m.Class == scale.Booting, m.Class == scale.Ready
+		if running && spare.running <= 0 || ready && spare.ready <= 0 {
+			continue
+		}
+		if running {
+			spare.running--
+		}
+		if ready {
+			spare.ready--
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 // without returns the members that are not among the excluded.

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/fly-autoscaler/fly-autoscaler/internal/decide"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/place"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
@@ -21,43 +20,20 @@ import (
 // that d was made from.
 func Build(s scale.Snapshot, d scale.Decision, p *policy.Policy) scale.Plan {
 	plan := scale.Plan{App: d.App, Group: d.Group}
-	if d.Want == d.Have {
-		plan.Regions = regionCounts(d.Inventory, nil)
-		return plan
-	}
-	why := d.Line()
-	creates := max(0, d.Want.Created-d.Have.Created)
-	var victims []scale.Member
-	if n := d.Have.Created - d.Want.Created; n > 0 {
-		victims = decide.Victims(d.Inventory, n)
-	}
-	started := d.Have.Started + d.Launch
-	for _, v := range victims {
-		if v.Class == scale.Ready || v.Class == scale.Booting {
-			started--
+	if d.Want != d.Have {
+		why := d.Line()
+		add := func(verb scale.Verb, members []scale.Member) {
+			for _, m := range members {
+				plan.Actions = append(plan.Actions, act(verb, m, why))
+			}
 		}
-	}
-	spared := func(m scale.Member) bool {
-		return !slices.ContainsFunc(victims, func(v scale.Member) bool { return v.ID == m.ID })
-	}
-	// pick takes the first n that are no victims and returns what is left.
-	pick := func(verb scale.Verb, from []scale.Member, n int) []scale.Member {
-		from = slices.DeleteFunc(from, func(m scale.Member) bool { return !spared(m) })
-		n = min(max(0, n), len(from))
-		for _, m := range from[:n] {
-			plan.Actions = append(plan.Actions, act(verb, m, why))
-		}
-		return from[n:]
-	}
-	if starts := d.Want.Started - started; starts > 0 {
-		for _, m := range pick(scale.Start, place.StartOrder(d.Inventory), starts) {
+		add(scale.Start, d.Picks.Start)
+		plan.Actions = append(plan.Actions, clones(s, d, p, why)...)
+		add(scale.Stop, d.Picks.Stop)
+		add(scale.Destroy, d.Picks.Destroy)
+		for _, m := range d.Picks.Spare {
 			plan.Spares = append(plan.Spares, act(scale.Start, m, why))
 		}
-	}
-	plan.Actions = append(plan.Actions, clones(s, d, p, creates, why)...)
-	pick(scale.Stop, place.StopOrder(d.Inventory), started-d.Want.Started)
-	for _, v := range victims {
-		plan.Actions = append(plan.Actions, act(scale.Destroy, v, why))
 	}
 	plan.Regions = regionCounts(d.Inventory, plan.Actions)
 	return plan
@@ -71,7 +47,8 @@ func act(verb scale.Verb, m scale.Member, why string) scale.Action {
 }
 
 // clones returns the creates of a plan.
-func clones(s scale.Snapshot, d scale.Decision, p *policy.Policy, n int, why string) []scale.Action {
+func clones(s scale.Snapshot, d scale.Decision, p *policy.Policy, why string) []scale.Action {
+	n := d.Picks.Create
 	if n == 0 {
 		return nil
 	}
@@ -92,7 +69,7 @@ func clones(s scale.Snapshot, d scale.Decision, p *policy.Policy, n int, why str
 		actions = append(actions, scale.Action{
 			Verb: scale.Create, Region: spread[i], Fallbacks: place.Fallbacks(spread[i], regions),
 			Name: names[i], CreateID: fmt.Sprintf("%s.%d", names[i], d.At.UnixMilli()),
-			Template: template.ID, Launch: i < d.Launch, Reason: why,
+			Template: template.ID, Launch: i < d.Picks.Launch, Reason: why,
 		})
 	}
 	return actions

@@ -109,10 +109,21 @@ type Decision struct {
 	Hold    Hold         `json:"hold"`
 	Steps   []Step       `json:"steps"`
 
-	// Inventory is the classified Machines of the target, for planning.
+	// Inventory is the classified Machines of the target.
 	Inventory []Member `json:"-"`
-	// Launch is how many of the Machines to be created are to boot at once.
-	Launch int `json:"-"`
+	// Picks is which of them lead from Have to Want.
+	Picks Picks `json:"-"`
+}
+
+// Picks is the Machines that a decision starts, stops and destroys, and how many
+// it creates. They are disjoint.
+type Picks struct {
+	Start   []Member
+	Spare   []Member // could be started as well, in order
+	Stop    []Member
+	Destroy []Member
+	Create  int
+	Launch  int // how many of the created boot at once
 }
 
 // Line tells the decision in one line for logs and tables, such as
