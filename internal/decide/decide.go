@@ -227,6 +227,9 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, n
 		if !s.Complete {
 			hold(scale.HoldDown, "the list of Machines is incomplete: nothing is removed")
 		}
+		if why := s.Release.Unavailable; why != "" {
+			hold(scale.HoldDown, "nobody can tell whether a release is being rolled out (%s): nothing is removed", why)
+		}
 		if a, b, mixed := mixedReleases(d.Inventory); mixed {
 			hold(scale.HoldDown, "Machines of releases %s and %s: nothing is removed until they agree", a, b)
 		}

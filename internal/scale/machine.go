@@ -139,6 +139,8 @@ const LeaseDescription = "fly-autoscaler"
 type Release struct {
 	// Known is false when nobody asked or the answer could not be had.
 	Known bool
+	// Unavailable says why the answer could not be had.
+	Unavailable string
 	// Exists is false for an app that never had a release.
 	Exists    bool
 	Version   int

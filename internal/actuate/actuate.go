@@ -1,0 +1,215 @@
+// Package actuate carries out plans. It looks again before it takes anything
+// away, makes nothing twice, tries each thing a bounded number of times, and
+// reports what came of every action. It does not decide what is wanted.
+//
+// An action ends in one of four ways: done; refused, which is certain; unknown,
+// which is looked into and never simply repeated; or skipped, because what it
+// required no longer held or the pass ran out of time.
+package actuate
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/flyapi"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+)
+
+const (
+	// inFlight bounds the calls under way for one app. The platform limits each
+	// action of each Machine to about one a second, so that more than a handful at
+	// once only helps across Machines.
+	inFlight = 8
+	// createsInFlight matches the burst of creates that the platform allows an app.
+	createsInFlight = 3
+	// grace is how long a call that was begun may go on after the pass was ended,
+	// so that its outcome is known rather than lost.
+	grace = 3 * time.Second
+)
+
+// Actuator carries out plans. It may be used for many apps at once.
+type Actuator struct {
+	api    *flyapi.Client
+	logger *slog.Logger
+	// leaseDescription tells people whose lease it is.
+	leaseDescription string
+}
+
+// New returns an Actuator that acts through api.
+func New(api *flyapi.Client, logger *slog.Logger) *Actuator {
+	return &Actuator{api: api, logger: logger.With("component", "actuate"), leaseDescription: scale.LeaseDescription}
+}
+
+// Apply carries out the plan made from the snapshot and returns one outcome for
+// each action, and one for each spare that was used, in no particular order. It
+// returns when all is done or, at the latest, shortly after ctx ends; it leaves
+// nothing running behind.
+func (a *Actuator) Apply(ctx context.Context, s scale.Snapshot, plan scale.Plan) []scale.Outcome {
+	run := &run{Actuator: a, snapshot: s, plan: plan, spares: plan.Spares, full: make(map[scale.Region]string)}
+	// What adds comes first: if time runs out, the app has too much rather than too
+	// little.
+	run.each(ctx, inFlight, createsInFlight, scale.Start, scale.Create)
+	run.each(ctx, inFlight, inFlight, scale.Stop, scale.Destroy)
+	return run.outcomes
+}
+
+// run is the state of one Apply.
+type run struct {
+	*Actuator
+	snapshot scale.Snapshot
+	plan     scale.Plan
+
+	mu       sync.Mutex
+	outcomes []scale.Outcome         // guarded by mu
+	spares   []scale.Action          // guarded by mu; starts to fall back on
+	full     map[scale.Region]string // guarded by mu; regions that refused a create for capacity, and how
+	noCreate string                  // guarded by mu; why no further create is tried
+}
+
+// each carries out the plan's actions of two verbs side by side, each verb with
+// its own bound.
+func (r *run) each(ctx context.Context, boundA, boundB int, verbA, verbB scale.Verb) {
+	var both errgroup.Group
+	for _, part := range []struct {
+		verb  scale.Verb
+		bound int
+	}{{verbA, boundA}, {verbB, boundB}} {
+		both.Go(func() error {
+			var group errgroup.Group
+			group.SetLimit(part.bound)
+			for _, action := range r.plan.Actions {
+				if action.Verb == part.verb {
+					group.Go(func() error {
+						r.do(ctx, action)
+						return nil
+					})
+				}
+			}
+			return group.Wait()
+		})
+	}
+	// The functions return no errors: what went wrong is in the outcomes.
+	_ = both.Wait()
+}
+
+// do carries out one action, with a spare in the place of a start that fails.
+func (r *run) do(ctx context.Context, action scale.Action) {
+	for {
+		outcome := r.one(ctx, action)
+		r.record(outcome)
+		if action.Verb != scale.Start || outcome.Result != scale.Refused {
+			return
+		}
+		spare, ok := r.spare()
+		if !ok {
+			return
+		}
+		action = spare
+	}
+}
+
+func (r *run) one(ctx context.Context, action scale.Action) scale.Outcome {
+	if err := ctx.Err(); err != nil {
+		return scale.Outcome{Action: action, Result: scale.Skipped, Refusal: scale.RefusedDeadline, Reason: "the pass ended before its turn: " + context.Cause(ctx).Error()}
+	}
+	callCtx, cancel := linger(ctx, grace)
+	defer cancel()
+	switch action.Verb {
+	case scale.Start:
+		return r.start(callCtx, action)
+	case scale.Create:
+		return r.create(ctx, callCtx, action)
+	case scale.Stop:
+		return r.remove(ctx, callCtx, action)
+	case scale.Destroy:
+		return r.remove(ctx, callCtx, action)
+	}
+	return scale.Outcome{Action: action, Result: scale.Refused, Refusal: scale.RefusedOther, Reason: "unknown verb " + string(action.Verb)}
+}
+
+func (r *run) record(o scale.Outcome) {
+	o.At = time.Now()
+	if o.Machine == "" {
+		o.Machine = o.Action.Machine
+	}
+	attrs := []any{
+		"app", r.plan.App, "process_group", r.plan.Group, "verb", o.Action.Verb,
+		"machine", o.Machine, "region", o.Action.Region, "result", o.Result,
+	}
+	if o.Reason != "" {
+		attrs = append(attrs, "reason", o.Reason)
+	}
+	level := slog.LevelInfo
+	if o.Result == scale.Refused || o.Result == scale.Unknown {
+		level = slog.LevelWarn
+	}
+	r.logger.Log(context.Background(), level, "action", attrs...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.outcomes = append(r.outcomes, o)
+}
+
+func (r *run) spare() (scale.Action, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.spares) == 0 {
+		return scale.Action{}, false
+	}
+	next := r.spares[0]
+	r.spares = r.spares[1:]
+	return next, true
+}
+
+// start starts a Machine. A repeated start does no harm, so that the client
+// repeats it when an answer is lost.
+func (r *run) start(ctx context.Context, action scale.Action) scale.Outcome {
+	err := r.api.StartMachine(ctx, r.plan.App, action.Machine, "")
+	return fromError(action, err)
+}
+
+// fromError turns a call's error into an outcome.
+func fromError(action scale.Action, err error) scale.Outcome {
+	o := scale.Outcome{Action: action, Result: scale.Done}
+	if err == nil {
+		return o
+	}
+	o.Result, o.Refusal, o.Reason = scale.Refused, scale.RefusedOther, err.Error()
+	switch flyapi.KindOf(err) {
+	case flyapi.KindUnknown:
+		o.Result = scale.Unknown
+	case flyapi.KindCanceled:
+		o.Result, o.Refusal = scale.Skipped, scale.RefusedDeadline
+	case flyapi.KindCapacity:
+		o.Refusal = scale.RefusedCapacity
+	case flyapi.KindLeased:
+		o.Refusal = scale.RefusedLeased
+	case flyapi.KindNotFound, flyapi.KindPrecondition:
+		o.Refusal = scale.RefusedChanged
+	}
+	return o
+}
+
+// linger returns a context that outlives ctx by the grace at most.
+func linger(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	out, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	var mu sync.Mutex
+	var timer *time.Timer
+	stop := context.AfterFunc(ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		timer = time.AfterFunc(grace, func() { cancel(context.Cause(ctx)) })
+	})
+	return out, func() {
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if timer != nil {
+			timer.Stop()
+		}
+		cancel(context.Canceled)
+	}
+}

@@ -1,0 +1,243 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/decide"
+)
+
+// Config says how the loop runs.
+type Config struct {
+	Interval    time.Duration // between the starts of two passes over a target
+	Timeout     time.Duration // of one pass
+	Refresh     time.Duration // between two discoveries
+	Concurrency int           // passes at a time
+	DryRun      bool          // decide, and do not act
+	Logger      *slog.Logger
+	// Observe is called after each pass, by the goroutine that made it.
+	Observe func(Report)
+	// Now is the clock of decisions; nil means time.Now.
+	Now func() time.Time
+}
+
+// Discover returns the targets to govern. It is asked at the start and at every
+// Refresh; with an error it returns those it could find, and targets that are
+// missing then stay.
+type Discover func(ctx context.Context) ([]Target, error)
+
+// Loop governs targets. Make it with New and run it once.
+type Loop struct {
+	cfg      Config
+	logger   *slog.Logger
+	discover Discover
+	queue    *queue
+
+	mu      sync.Mutex
+	targets map[string]*governed // guarded by mu
+	first   map[string]bool      // guarded by mu; targets of the first discovery without a pass yet
+	listed  bool                 // guarded by mu; the first discovery is complete
+	decided bool                 // guarded by mu; some pass came as far as a decision
+	ready   bool                 // guarded by mu
+}
+
+// governed is a target with what is carried from pass to pass. Only the worker
+// that holds the target's key touches mem and note.
+type governed struct {
+	target Target // guarded by Loop.mu
+	mem    decide.Memory
+	note   string // the last condition that was logged
+}
+
+// New returns a loop over what discover returns.
+func New(cfg Config, discover Discover) *Loop {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Loop{
+		cfg: cfg, logger: cfg.Logger.With("component", "reconcile"), discover: discover,
+		queue: newQueue(), targets: make(map[string]*governed), first: make(map[string]bool),
+	}
+}
+
+// errPassTimeout is the cause of a pass that took too long.
+var errPassTimeout = errors.New("the pass timed out")
+
+// Run governs the targets until ctx ends, and returns when every pass has.
+func (l *Loop) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { l.keepDiscovering(ctx) })
+	for range max(1, l.cfg.Concurrency) {
+		wg.Go(func() { l.work(ctx) })
+	}
+	wg.Wait()
+}
+
+// Ready reports whether every target of the first discovery has had a pass, and
+// the platform answered in at least one of them. One app that is broken for good
+// does not keep the others from being ready.
+func (l *Loop) Ready() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ready
+}
+
+// Bounds of the wait between discoveries that fail.
+const (
+	discoverRetry    = time.Second
+	discoverRetryCap = 15 * time.Second
+)
+
+func (l *Loop) keepDiscovering(ctx context.Context) {
+	note := ""
+	for retry := discoverRetry; ; {
+		passCtx, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, fmt.Errorf("no list of apps within %s", l.cfg.Timeout))
+		targets, err := l.discover(passCtx)
+		cancel()
+		l.adopt(targets, err == nil)
+		wait := l.cfg.Refresh
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			if err.Error() != note {
+				l.logger.Warn("list of apps not available; going on with the apps known", "error", err)
+				note = err.Error()
+			}
+			wait = min(retry, l.cfg.Refresh)
+			retry = min(2*retry, discoverRetryCap)
+		default:
+			if note != "" {
+				l.logger.Info("list of apps available again", "targets", len(targets))
+			}
+			note, retry = "", discoverRetry
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+	}
+}
+
+// adopt takes over the discovered targets. Those missing are dropped only when
+// the discovery is complete.
+func (l *Loop) adopt(targets []Target, complete bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := make(map[string]bool, len(targets))
+	now := time.Now()
+	for _, t := range targets {
+		key := t.Key()
+		if found[key] {
+			continue // the first pattern that matches an app governs it
+		}
+		found[key] = true
+		if g, ok := l.targets[key]; ok {
+			g.target = t
+			continue
+		}
+		l.targets[key] = &governed{target: t}
+		if !l.listed {
+			l.first[key] = true
+		}
+		l.queue.add(key, now)
+	}
+	if !complete {
+		return
+	}
+	for key := range l.targets {
+		if !found[key] {
+			l.logger.Info("app is gone or no longer matches", "target", key)
+			delete(l.targets, key)
+			delete(l.first, key)
+			l.queue.remove(key)
+		}
+	}
+	l.listed = true
+	l.checkReady()
+}
+
+// checkReady sets ready once there is nothing left to wait for. The caller holds
+// mu.
+func (l *Loop) checkReady() {
+	if !l.ready && l.listed && len(l.first) == 0 && (l.decided || len(l.targets) == 0) {
+		l.ready = true
+		l.logger.Info("ready", "targets", len(l.targets))
+	}
+}
+
+func (l *Loop) work(ctx context.Context) {
+	for {
+		key, due, ok := l.queue.next(ctx)
+		if !ok {
+			return
+		}
+		l.visit(ctx, key)
+		// The cadence is kept when a pass is late, and not made up for.
+		next := due.Add(l.cfg.Interval)
+		if now := time.Now(); next.Before(now) {
+			next = now
+		}
+		l.queue.done(key, next)
+	}
+}
+
+// visit makes one pass over the target with the key.
+func (l *Loop) visit(ctx context.Context, key string) {
+	l.mu.Lock()
+	g, ok := l.targets[key]
+	var target Target
+	if ok {
+		target = g.target
+	}
+	l.mu.Unlock()
+	if !ok {
+		return
+	}
+	passCtx, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errPassTimeout)
+	defer cancel()
+	var report Report
+	report, g.mem = Pass(passCtx, target, g.mem, l.cfg.Now, !l.cfg.DryRun)
+	if ctx.Err() == nil || len(report.Outcomes) > 0 {
+		l.log(g, report)
+		l.cfg.Observe(report)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.decided = l.decided || report.Decision != nil
+	delete(l.first, key)
+	l.checkReady()
+}
+
+// log tells what changed: every pass that acts, and every other condition once.
+func (l *Loop) log(g *governed, r Report) {
+	logger := l.logger.With("app", r.App, "process_group", r.Group)
+	note := ""
+	if r.Decision != nil {
+		note = r.Decision.Hold.String()
+		if len(r.Decision.Steps) > 0 && r.Decision.Want == r.Decision.Have {
+			note = r.Decision.Line()
+		}
+	}
+	if r.Err != nil {
+		note = r.Err.Error()
+	}
+	changed := note != g.note
+	g.note = note
+	switch {
+	case r.Err != nil && (changed || len(r.Outcomes) > 0):
+		logger.Warn("pass failed", "error", r.Err, "took", r.Took)
+	case r.Decision == nil:
+	case !r.Plan.Empty():
+		logger.Info("scale", "decision", r.Decision.Line(), "actions", len(r.Plan.Actions), "dry_run", r.DryRun, "took", r.Took)
+	case changed && r.Decision.Hold > 0:
+		logger.Warn("hold", "decision", r.Decision.Line())
+	default:
+		logger.Debug("nothing to do", "decision", r.Decision.Line(), "took", r.Took)
+	}
+}

@@ -1,0 +1,156 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/decide"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/plan"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+)
+
+// Target is one app's process group and the policy that governs it.
+type Target struct {
+	App     scale.App
+	Policy  *policy.Policy
+	Sources []Source
+	// Fleet and Actuator are those of the target's organisation.
+	Fleet    Fleet
+	Actuator Actuator
+}
+
+// Key names the target: an app's process group is governed once.
+func (t Target) Key() string { return string(t.App) + "/" + string(t.Policy.Group) }
+
+// Source reads one metric. Collect returns a sample for every app it is given
+// and keeps to its own deadline.
+type Source interface {
+	Metric() string
+	Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample
+}
+
+// Fleet reads the platform's Machines.
+type Fleet interface {
+	// Snapshot reads the app's Machines anew.
+	Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, error)
+	// Release returns the app's newest release.
+	Release(ctx context.Context, app scale.App) (scale.Release, error)
+	// Wrote tells what was changed, so that a read that lags does not hide it.
+	Wrote(app scale.App, outcomes []scale.Outcome)
+}
+
+// Actuator carries out plans. It returns an outcome for each action, shortly
+// after ctx ends at the latest.
+type Actuator interface {
+	Apply(ctx context.Context, s scale.Snapshot, p scale.Plan) []scale.Outcome
+}
+
+// Report is what one pass saw, decided and did. Decision is nil when the pass
+// failed before it could decide.
+type Report struct {
+	App      scale.App          `json:"app"`
+	Group    scale.ProcessGroup `json:"process_group"`
+	Began    time.Time          `json:"began"`
+	Took     time.Duration      `json:"took_ns"`
+	Decision *scale.Decision    `json:"decision,omitempty"`
+	Plan     scale.Plan         `json:"plan"`
+	Outcomes []scale.Outcome    `json:"outcomes,omitempty"`
+	DryRun   bool               `json:"dry_run,omitempty"`
+	Err      error              `json:"-"`
+}
+
+// Pass makes one pass over the target with the memory of the pass before, and
+// returns the memory for the next. With act unset it stops short of acting. A
+// panic is an error of this pass.
+func Pass(ctx context.Context, t Target, mem decide.Memory, now func() time.Time, act bool) (r Report, next decide.Memory) {
+	r = Report{App: t.App, Group: t.Policy.Group, Began: now(), DryRun: !act}
+	next = mem
+	defer func() {
+		if v := recover(); v != nil {
+			r.Err = fmt.Errorf("pass over app %q panicked: %v\n%s", t.App, v, debug.Stack())
+		}
+		r.Took = now().Sub(r.Began)
+	}()
+
+	samples := collect(ctx, t)
+	snapshot, err := t.Fleet.Snapshot(ctx, t.App)
+	if err != nil {
+		r.Err = err
+		return r, next
+	}
+	decision, next := decide.Decide(snapshot, samples, t.Policy, mem, now())
+	r.Decision, r.Plan = &decision, plan.Build(snapshot, decision, t.Policy)
+	if r.Plan.Empty() {
+		return r, next
+	}
+
+	// Only now that something is to be done is it worth asking whether somebody
+	// else is at work. If nobody can tell, what adds goes ahead: load does not wait
+	// for the release service, and Decide holds back what removes.
+	release, releaseErr := t.Fleet.Release(ctx, t.App)
+	snapshot.Release = release
+	if releaseErr != nil {
+		snapshot.Release = scale.Release{Unavailable: releaseErr.Error()}
+	}
+	decision, next = decide.Decide(snapshot, samples, t.Policy, mem, now())
+	r.Plan = plan.Build(snapshot, decision, t.Policy)
+	if r.Plan.Empty() || !act {
+		r.Err = releaseErr
+		return r, next
+	}
+	r.Outcomes = t.Actuator.Apply(ctx, snapshot, r.Plan)
+	t.Fleet.Wrote(t.App, r.Outcomes)
+	r.Err = errors.Join(releaseErr, failures(r.Outcomes))
+	return r, decide.Observe(next, r.Outcomes, now())
+}
+
+// collect reads all of the target's metrics side by side. A source that hangs
+// costs its own deadline.
+func collect(ctx context.Context, t Target) []scale.Sample {
+	samples := make([]scale.Sample, len(t.Sources))
+	var wg sync.WaitGroup
+	for i, source := range t.Sources {
+		wg.Go(func() {
+			defer func() {
+				if v := recover(); v != nil {
+					samples[i] = scale.Sample{Metric: source.Metric(), Quality: scale.Error, Reason: fmt.Sprintf("the source panicked: %v", v)}
+				}
+			}()
+			sample, ok := source.Collect(ctx, []scale.App{t.App})[t.App]
+			if !ok {
+				sample = scale.Sample{Metric: source.Metric(), Quality: scale.Error, Reason: "the source gave no sample"}
+			}
+			samples[i] = sample
+		})
+	}
+	wg.Wait()
+	return samples
+}
+
+// failures joins what went wrong into one error; nil when nothing did. What was
+// skipped is no failure: it is planned anew in the next pass.
+func failures(outcomes []scale.Outcome) error {
+	failed := 0
+	first := ""
+	for _, o := range outcomes {
+		if o.Result != scale.Refused && o.Result != scale.Unknown {
+			continue
+		}
+		if failed == 0 {
+			first = fmt.Sprintf("%s: %s: %s", o.Action, o.Result, o.Reason)
+		}
+		failed++
+	}
+	switch failed {
+	case 0:
+		return nil
+	case 1:
+		return errors.New(first)
+	}
+	return fmt.Errorf("%d actions failed, first: %s", failed, first)
+}
