@@ -19,6 +19,7 @@ type LoadMachine struct {
 	Region    string
 	Group     string
 	Started   bool
+	Cordoned  bool      // the proxy sends it nothing new; it may work on a queue all the same
 	StartedAt time.Time // when it started last; another time means it restarted
 }
 

@@ -78,11 +78,12 @@ func (s *ServiceSpec) UnmarshalYAML(node *yaml.Node) error {
 }
 
 // Names that the exposition format allows, and labels that only the platform
-// sets.
+// sets. Region, host and instance may be given too: they say which Machine
+// exports the metric.
 var (
 	metricName     = regexp.MustCompile(`^[a-zA-Z_:][a-zA-Z0-9_:]*$`)
 	labelName      = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
-	platformLabels = []string{"app", "host", "instance", "org", "region"}
+	platformLabels = []string{"app", "org"}
 )
 
 // Validate returns all that is wrong with the loads, as FieldErrors joined.
@@ -220,6 +221,8 @@ func CheckSeries(metric string, set map[string]string) error {
 			p.add("labels."+name, "not a label name")
 		case slices.Contains(platformLabels, name):
 			p.add("labels."+name, "the platform sets this label itself")
+		case set[name] == "":
+			p.add("labels."+name, "an empty value is the same as no label")
 		}
 	}
 	return p.err()

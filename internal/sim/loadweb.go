@@ -17,7 +17,7 @@ const defaultLatency = 100 * time.Millisecond
 const roundTripPerKilometre = 15 * time.Microsecond
 
 // WebLoad is requests that enter at the region nearest to each user and are
-// answered by started Machines of one group: those in the nearest region
+// answered by started Machines of one group that are not cordoned: those in the nearest region
 // first, then, when their capacity is used up, those in the next. What no
 // Machine can answer gets a 503 at the edge.
 //
@@ -110,6 +110,7 @@ func newWebLoad(spec *WebSpec, requests Shape, rng *rand.Rand, start time.Time) 
 // Step implements Load.
 func (w *WebLoad) Step(now time.Time, machines []LoadMachine) {
 	started := startedInGroup(machines, w.group)
+	started = slices.DeleteFunc(started, func(m LoadMachine) bool { return m.Cordoned })
 	w.machines = slices.DeleteFunc(w.machines, func(m *webMachine) bool {
 		i, found := slices.BinarySearchFunc(started, m.machine.ID, func(m LoadMachine, id string) int { return cmp.Compare(m.ID, id) })
 		return !found || !started[i].StartedAt.Equal(m.machine.StartedAt)

@@ -253,7 +253,8 @@ func (a *app) loadMachines() []LoadMachine {
 			Instance:  m.instanceID,
 			Region:    m.region,
 			Group:     m.group(),
-			Started:   m.state == scale.StateStarted && !m.cordoned,
+			Started:   m.state == scale.StateStarted,
+			Cordoned:  m.cordoned,
 			StartedAt: m.startedAt,
 		})
 	}
