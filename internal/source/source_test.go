@@ -96,7 +96,8 @@ func TestRedactor(t *testing.T) {
 		{"none", nil, "token abcdef", "token abcdef"},
 		{"whole", []scale.Secret{"abcdef"}, "got abcdef, abcdefg", "got [redacted], [redacted]g"},
 		{
-			"parts of a credential", []scale.Secret{"FlyV1 fm2_aaaa,fm2_bbbb"},
+			"parts of a credential",
+			[]scale.Secret{"FlyV1 fm2_aaaa,fm2_bbbb"},
 			"FlyV1 fm2_aaaa,fm2_bbbb / fm2_bbbb / FlyV1", "[redacted] / [redacted] / FlyV1",
 		},
 		{"in a URL", []scale.Secret{"a+b/c=="}, "?token=a%2Bb%2Fc%3D%3D", "?token=[redacted]"},

@@ -59,8 +59,8 @@ func TestConformanceRealServer(t *testing.T) {
 	sourcetest.Run(t, sourcetest.Harness{
 		Secret: secret,
 		Open: func(t *testing.T, c sourcetest.Condition, timeout time.Duration) source.Source {
-			query, real := queries[c]
-			if !real {
+			query, answers := queries[c]
+			if !answers {
 				return openOdd(t, c, timeout)
 			}
 			return open(t, prometheus.Config{Address: address, Query: query, Timeout: timeout})

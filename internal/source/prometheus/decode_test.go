@@ -26,11 +26,13 @@ func TestDecode(t *testing.T) {
 	}{
 		{
 			"vector", vector(`{"metric":{"a":"b"},"value":[1700000000.123,"42.5"]}`),
-			reading{value: 42.5, at: at}, "", nil,
+			reading{value: 42.5, at: at},
+			"", nil,
 		},
 		{
 			"scalar", `{"status":"success","data":{"resultType":"scalar","result":[1700000000.123,"-3"]},"warnings":["w"]}`,
-			reading{value: -3, at: at, warnings: []string{"w"}}, "", nil,
+			reading{value: -3, at: at, warnings: []string{"w"}},
+			"", nil,
 		},
 		{"zero", vector(`{"value":[1700000000.123,"0"]}`), reading{at: at}, "", nil},
 		{"empty", vector(``), reading{}, "no series", source.ErrEmpty},
@@ -47,7 +49,8 @@ func TestDecode(t *testing.T) {
 		{"histogram", vector(`{"metric":{},"histogram":[1,{"count":"1"}]}`), reading{}, "histogram", nil},
 		{
 			"error", `{"status":"error","errorType":"bad_data","error":"1:2: parse error"}`,
-			reading{}, "server says bad_data: 1:2: parse error", nil,
+			reading{},
+			"server says bad_data: 1:2: parse error", nil,
 		},
 		{"error without a type", `{"status":"error","error":"oh"}`, reading{}, "server says error: oh", nil},
 		{"page", `<html>`, reading{}, "invalid character", errNotAPI},

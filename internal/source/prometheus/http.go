@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -178,9 +179,7 @@ func (s *Source) send(ctx context.Context, method, query string) (reading, int, 
 	}
 	req.Header.Set("Accept", "application/json")
 	req.Header.Set("User-Agent", "fly-autoscaler")
-	for name, values := range s.header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, s.header)
 	resp, err := s.client.Do(req)
 	if err != nil {
 		return reading{}, 0, s.transportError(ctx, err)
