@@ -130,19 +130,21 @@ type limitJSON struct {
 }
 
 // MarshalJSON writes {"created":{"min":…,"max":…},"started":{"min":…,"max":…}}
-// with null for what is not defined or not known.
+// with null for what is not defined or not known. Created counts are at least 1,
+// because the last Machine is never destroyed.
 func (l Limits) MarshalJSON() ([]byte, error) {
-	value := func(l Limit) *int {
+	value := func(l Limit, least int) *int {
 		if !l.Defined || !l.Known {
 			return nil
 		}
-		return &l.Value
+		n := max(least, l.Value)
+		return &n
 	}
 	return json.Marshal(struct {
 		Created limitJSON `json:"created"`
 		Started limitJSON `json:"started"`
 	}{
-		limitJSON{value(l.MinCreated), value(l.MaxCreated)},
-		limitJSON{value(l.MinStarted), value(l.MaxStarted)},
+		limitJSON{value(l.MinCreated, 1), value(l.MaxCreated, 1)},
+		limitJSON{value(l.MinStarted, 0), value(l.MaxStarted, 0)},
 	})
 }

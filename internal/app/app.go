@@ -1,0 +1,187 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/httpapi"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+)
+
+// Options are what does not come from the settings.
+type Options struct {
+	Logger  *slog.Logger
+	Version string
+}
+
+// App is a configured autoscaler. Make it with New and close it when done.
+type App struct {
+	settings *config.Settings
+	logger   *slog.Logger
+	metrics  *metrics
+	platform *platform
+	rules    []rule
+	cleanups []cleanup
+
+	mu   sync.Mutex
+	last map[string]reconcile.Report // guarded by mu; by target key
+}
+
+// cleanup is one named step of taking the App down.
+type cleanup struct {
+	name string
+	run  func() error
+}
+
+// New builds an App. It talks to nobody yet.
+func New(settings *config.Settings, options Options) (_ *App, err error) {
+	a := &App{
+		settings: settings,
+		logger:   options.Logger,
+		metrics:  newMetrics(options.Version),
+		last:     make(map[string]reconcile.Report),
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	a.platform = newPlatform(settings, options, a.metrics)
+	a.onClose("platform clients", func() error { a.platform.close(); return nil })
+	for _, target := range settings.Targets {
+		r, err := newRule(a, target)
+		if err != nil {
+			return nil, err
+		}
+		a.rules = append(a.rules, r)
+	}
+	return a, nil
+}
+
+func (a *App) onClose(name string, run func() error) {
+	a.cleanups = append(a.cleanups, cleanup{name, run})
+}
+
+// Close releases what New acquired, the last first.
+func (a *App) Close() error {
+	var errs []error
+	for _, c := range slices.Backward(a.cleanups) {
+		if err := c.run(); err != nil {
+			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
+		}
+	}
+	a.cleanups = nil
+	return errors.Join(errs...)
+}
+
+// shutdownGrace is how long requests of the HTTP face may go on at the end.
+const shutdownGrace = 2 * time.Second
+
+// Serve governs the targets and answers over HTTP until ctx ends or the listener
+// fails. It returns when everything has come to rest.
+func (a *App) Serve(ctx context.Context) error {
+	if err := a.settings.RequireToken(); err != nil {
+		return err
+	}
+	loop := reconcile.New(a.loopConfig(), a.discover)
+	handler := httpapi.Handler(httpapi.Config{
+		Metrics: a.metrics.handler(),
+		Ready:   func() (bool, string) { return a.ready(loop) },
+		Targets: a.targets,
+		Logger:  a.logger,
+	})
+	server, err := httpapi.Listen(ctx, a.settings.Listen, handler, a.logger)
+	if err != nil {
+		return err
+	}
+	a.logger.Info("serving", "address", server.Addr(), "targets", len(a.rules), "interval", a.settings.Interval, "dry_run", a.settings.DryRun)
+
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var failed error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		select {
+		case <-ctx.Done():
+		case failed = <-server.Failed():
+			stop()
+		}
+	})
+	loop.Run(ctx)
+	wg.Wait()
+	a.logger.Info("stopping")
+	downCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(downCtx); err != nil {
+		a.logger.Debug("shut the HTTP server down", "error", err)
+	}
+	if failed != nil {
+		return fmt.Errorf("serve HTTP on %s: %w", server.Addr(), failed)
+	}
+	return nil
+}
+
+func (a *App) loopConfig() reconcile.Config {
+	return reconcile.Config{
+		Interval:    a.settings.Interval,
+		Timeout:     a.settings.Timeout,
+		Refresh:     a.settings.AppListRefreshInterval,
+		Concurrency: a.settings.Concurrency,
+		DryRun:      a.settings.DryRun,
+		Logger:      a.logger,
+		Observe:     a.observe,
+	}
+}
+
+// observe takes note of a pass.
+func (a *App) observe(r reconcile.Report) {
+	a.metrics.pass(r)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.last[string(r.App)+"/"+string(r.Group)] = r
+}
+
+func (a *App) ready(loop *reconcile.Loop) (bool, string) {
+	ready := loop.Ready()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	failing := 0
+	for _, r := range a.last {
+		if r.Err != nil {
+			failing++
+		}
+	}
+	return ready, fmt.Sprintf("%d targets had a pass, %d of the last ones failed", len(a.last), failing)
+}
+
+// targets tells the last pass of each target.
+func (a *App) targets(app scale.App) []httpapi.Target {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var out []httpapi.Target
+	for _, r := range a.last {
+		if app != "" && r.App != app {
+			continue
+		}
+		t := httpapi.Target{App: r.App, Group: r.Group, At: r.Began, Decision: r.Decision, Plan: &r.Plan, Outcomes: r.Outcomes, DryRun: r.DryRun}
+		if r.Decision != nil {
+			t.Summary = r.Decision.Line()
+		}
+		if r.Err != nil {
+			t.Error = r.Err.Error()
+		}
+		out = append(out, t)
+	}
+	slices.SortFunc(out, func(x, y httpapi.Target) int {
+		return cmp.Or(cmp.Compare(x.App, y.App), cmp.Compare(x.Group, y.Group))
+	})
+	return out
+}

@@ -1,0 +1,116 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/source"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/source/prometheus"
+)
+
+// rule is one target of the settings, which governs one app or all apps that
+// match its pattern. Its policy and sources are shared by all of them.
+type rule struct {
+	target     config.Target
+	policy     *policy.Policy
+	sources    []reconcile.Source
+	connection *connection // nil without an API token, which only eval does without
+}
+
+func newRule(a *App, target config.Target) (rule, error) {
+	r := rule{
+		target: target,
+		policy: &policy.Policy{
+			Group: target.Group, Regions: target.Regions, Launch: target.Launch,
+			MinCreated: target.MinCreated, MaxCreated: target.MaxCreated,
+			MinStarted: target.MinStarted, MaxStarted: target.MaxStarted,
+			MaxAge: 2 * a.settings.Interval,
+		},
+	}
+	if target.APIToken != "" {
+		c, err := a.platform.connect(target.APIToken)
+		if err != nil {
+			return rule{}, fmt.Errorf("target %s: %w", target.Name, err)
+		}
+		r.connection = c
+	}
+	for _, collector := range target.Collectors {
+		s, err := newSource(a, collector)
+		if err != nil {
+			return rule{}, fmt.Errorf("target %s: metric %q: %w", target.Name, collector.MetricName, err)
+		}
+		a.onClose("source of metric "+collector.MetricName, s.Close)
+		r.sources = append(r.sources, s)
+	}
+	return r, nil
+}
+
+func newSource(a *App, c config.Collector) (source.Source, error) {
+	return prometheus.New(prometheus.Config{
+		Metric: c.MetricName, Address: c.Address, Query: c.Query, Token: c.Token,
+		Timeout: sourceTimeout(a.settings),
+		Logger:  a.logger,
+		Observe: func(d time.Duration, err error) { a.metrics.query(c.MetricName, d, err) },
+	})
+}
+
+// sourceTimeout is how long one collection may last: short enough that a source
+// that hangs leaves the pass time to act, and holds it for one interval at most.
+func sourceTimeout(s *config.Settings) time.Duration {
+	return min(prometheus.DefaultTimeout, s.Timeout*2/3, max(s.Interval, time.Second))
+}
+
+// discover returns all targets: those of the apps that settings name, and those
+// of the apps that match a pattern. Each organisation is asked once for each
+// token; one that cannot be listed does not keep the others from being governed.
+func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
+	type question struct {
+		connection *connection
+		org        string
+	}
+	type answer struct {
+		apps []scale.App
+		err  error
+	}
+	asked := make(map[question]answer)
+	var targets []reconcile.Target
+	var errs []error
+	for _, r := range a.rules {
+		if !r.target.Wildcard() {
+			targets = append(targets, r.govern(scale.App(r.target.AppPattern)))
+			continue
+		}
+		if r.connection == nil {
+			return nil, fmt.Errorf("list the apps that match %q: %w", r.target.AppPattern, a.settings.RequireToken())
+		}
+		q := question{r.connection, r.target.Org}
+		got, ok := asked[q]
+		if !ok {
+			got.apps, got.err = r.connection.apps(ctx, r.target.Org)
+			asked[q] = got
+			if got.err != nil {
+				errs = append(errs, got.err)
+			}
+		}
+		for _, app := range got.apps {
+			if config.MatchApp(r.target.AppPattern, string(app)) {
+				targets = append(targets, r.govern(app))
+			}
+		}
+	}
+	return targets, errors.Join(errs...)
+}
+
+func (r rule) govern(app scale.App) reconcile.Target {
+	t := reconcile.Target{App: app, Policy: r.policy, Sources: r.sources}
+	if r.connection != nil {
+		t.Fleet, t.Actuator = r.connection.fleet, r.connection.actuator
+	}
+	return t
+}
