@@ -8,7 +8,8 @@
 //
 // Every problem is reported in one run, each with its place and, where it is
 // known, what would be right. Problems and warnings never hold a secret: the
-// values of tokens, and of anything that took in ${VARIABLES}, are not quoted.
+// values of tokens and addresses, and of anything that took in ${VARIABLES}, are
+// not quoted. (The name of a metric is no secret.)
 //
 // How layers meet: a value of a higher layer replaces that of a lower one. The
 // three created counts are one value for this, and so are the three started

@@ -1,8 +1,10 @@
 package config_test
 
 import (
+	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -428,6 +430,20 @@ targets:
 	}
 }
 
+// However settings are printed, tokens are not.
+func TestSecretsDoNotPrint(t *testing.T) {
+	s := input{yaml: everyKey, env: []string{"TOKEN=hunter2", "METRICS_TOKEN=hunter2"}}.mustLoad(t)
+	encoded, err := json.Marshal(s.Targets[0].Collectors)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, shown := range []string{fmt.Sprint(s), fmt.Sprintf("%+v %#v", *s, s.Targets), string(encoded)} {
+		if strings.Contains(shown, "hunter2") {
+			t.Errorf("a token shows: %s", shown)
+		}
+	}
+}
+
 func TestWarnings(t *testing.T) {
 	_, warnings, err := input{
 		yaml: "regions: [iad]\ntargets:\n  - {app-name: MyApp, started-machine-count: 1}\n",
@@ -499,4 +515,15 @@ func TestMatchApp(t *testing.T) {
 			t.Errorf("%q, %q: got %t, want %t", test.pattern, test.name, got, test.want)
 		}
 	}
+}
+
+// problemsOf loads what must not load.
+func problemsOf(t testing.TB, in input) config.Problems {
+	t.Helper()
+	_, _, err := in.load(t)
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok {
+		t.Fatalf("got error %v, want problems", err)
+	}
+	return problems
 }

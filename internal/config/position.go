@@ -37,29 +37,27 @@ func (s *source) locate(n *yaml.Node, offset int) (line, column int) {
 	double := n.Style&yaml.DoubleQuotedStyle != 0
 	single := n.Style&yaml.SingleQuotedStyle != 0
 	for i, want := range n.Value {
-		if isSpace(want) {
-			// One space or line end of the value may be any white space of the
-			// text, but for a run of spaces within a line.
-			if got, ok := c.peek(); ok && got == want {
-				if i >= offset {
-					break
-				}
-				c.column++
+		got, ok := c.peek()
+		for double && got == '\\' && c.atLineEnd() {
+			c.column++
+			c.skipSpace()
+			got, ok = c.peek()
+		}
+		if got != want && !(double && got == '\\') {
+			// White space of the value and of the text differ where lines are
+			// folded or indented.
+			if isSpace(want) && i < offset {
+				c.skipSpace()
 				continue
 			}
-			if i >= offset {
-				break
+			if !ok || isSpace(got) {
+				c.skipSpace()
+				got, ok = c.peek()
 			}
-			c.skipSpace()
-			continue
-		}
-		if got, ok := c.peek(); !ok || isSpace(got) {
-			c.skipSpace() // the indentation of the next line
 		}
 		if i >= offset {
 			break
 		}
-		got, ok := c.peek()
 		switch {
 		case !ok:
 			return n.Line, n.Column
@@ -117,14 +115,15 @@ func (c *cursor) skipProperties() {
 	}
 }
 
+// atLineEnd reports whether the character at the cursor is the last of its line.
+func (c *cursor) atLineEnd() bool {
+	return c.line < len(c.source.lines) && c.column == len(c.source.lines[c.line])-1
+}
+
 // skipEscape passes one escape of a double-quoted scalar.
 func (c *cursor) skipEscape() {
 	c.column++
-	r, ok := c.peek()
-	if !ok {
-		c.skipSpace() // a line end that the value does not have
-		return
-	}
+	r, _ := c.peek()
 	c.column++
 	switch r {
 	case 'x':

@@ -121,7 +121,7 @@ func (r *resolver) target(t rawTarget, name string, collectors []Collector, metr
 	}
 	for _, other := range r.settings.Targets {
 		if out.AppPattern != "" && other.AppPattern == out.AppPattern && other.Group == out.Group {
-			r.problem(t.appName.origin, fmt.Sprintf("process group %s of this app is already scaled by another target", out.Group), "keep one of them")
+			r.problem(t.appName.origin, "another target scales the same process group of this app", "keep one of them")
 		}
 	}
 	r.settings.Targets = append(r.settings.Targets, out)
@@ -196,7 +196,11 @@ func (r *resolver) group(g rawGroup, metrics []string) (lowest, highest *expr.Pr
 	from, ok1 := lowest.Const()
 	to, ok2 := highest.Const()
 	if ok1 && ok2 && from > to {
-		r.problem(g.highest.origin, fmt.Sprintf("the maximum %g is below the minimum %g", to, from), "raise it, or lower "+lastKey(g.lowest.origin.path))
+		message := fmt.Sprintf("the maximum %g is below the minimum %g", to, from)
+		if g.lowest.expanded || g.highest.expanded {
+			message = "the maximum is below the minimum"
+		}
+		r.problem(g.highest.origin, message, "raise it, or lower "+lastKey(g.lowest.origin.path))
 	}
 	return lowest, highest
 }

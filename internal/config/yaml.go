@@ -88,7 +88,7 @@ func (d *decoder) at(n *yaml.Node, path string) origin {
 // nil when the budget is spent.
 func (d *decoder) visit(n *yaml.Node) *yaml.Node {
 	d.visits++
-	if d.visits > maxVisits {
+	if d.spent() {
 		if d.visits == maxVisits+1 {
 			d.problem(origin{file: d.file}, "the aliases stand for too much", "")
 		}
@@ -97,6 +97,10 @@ func (d *decoder) visit(n *yaml.Node) *yaml.Node {
 	return follow(n)
 }
 
+// spent reports whether the file asked for too much.
+func (d *decoder) spent() bool { return d.visits > maxVisits }
+
+// follow returns what an alias stands for, or n itself.
 func follow(n *yaml.Node) *yaml.Node {
 	for n.Kind == yaml.AliasNode {
 		n = n.Alias
@@ -239,6 +243,9 @@ func (d *decoder) top(n *yaml.Node) raw {
 	d.lists(&out.flat, entries, "")
 	if e, ok := entries[keyTargets]; ok {
 		for i, element := range d.sequence(e.value, keyTargets) {
+			if d.spent() {
+				break
+			}
 			out.targets = append(out.targets, d.target(element, fmt.Sprintf("%s[%d]", keyTargets, i)))
 		}
 	}
@@ -278,6 +285,9 @@ func (d *decoder) lists(out *rawTarget, entries map[string]entry, path string) {
 	}
 	if e, ok := entries[keyCollectors]; ok {
 		for i, element := range d.sequence(e.value, join(path, keyCollectors)) {
+			if d.spent() {
+				break
+			}
 			out.collectors = append(out.collectors, d.collector(element, fmt.Sprintf("%s[%d]", join(path, keyCollectors), i)))
 		}
 	}
