@@ -47,15 +47,19 @@ follows: what was measured, what is there, and what came of it.
 				if err != nil {
 					return err
 				}
-				if err := printLimits(env.stdout, settings, reports); err != nil {
-					return err
+				failed := evalErrors(reports)
+				if failed == nil || len(reports) > 1 {
+					// A script must not take an unknown count for one that is not defined.
+					if err := printLimits(env.stdout, settings, reports); err != nil {
+						return err
+					}
 				}
 				if *explain {
 					for _, r := range reports {
 						explainReport(env.stdout, r)
 					}
 				}
-				return evalErrors(reports)
+				return failed
 			}
 		},
 	}
@@ -64,18 +68,14 @@ follows: what was measured, what is there, and what came of it.
 // printLimits prints the limits of the only target, or of all by app.
 func printLimits(w io.Writer, settings *config.Settings, reports []reconcile.Report) error {
 	var out any
-	limits := func(r reconcile.Report) scale.Limits {
-		if r.Decision == nil {
-			return scale.Limits{}
-		}
-		return r.Decision.Limits
-	}
 	if len(settings.Targets) == 1 && !settings.Targets[0].Wildcard() {
-		out = limits(reports[0])
+		out = reports[0].Decision.Limits
 	} else {
 		byTarget := make(map[string]scale.Limits, len(reports))
 		for _, r := range reports {
-			byTarget[targetName(r)] = limits(r)
+			if evalErrors([]reconcile.Report{r}) == nil {
+				byTarget[targetName(r)] = r.Decision.Limits
+			}
 		}
 		out = byTarget
 	}

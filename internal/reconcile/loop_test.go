@@ -1,0 +1,258 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/expr"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+)
+
+// world is a platform of one-call apps, enough to see what the loop does when;
+// what clients, simulator and platform do is tested elsewhere with the real parts.
+type world struct {
+	mu       sync.Mutex
+	reads    map[scale.App][]time.Time // guarded by mu
+	hang     map[scale.App]bool
+	fail     map[scale.App]error
+	panics   map[scale.App]bool
+	release  scale.Release
+	applied  map[scale.App]int // guarded by mu
+	releases int               // guarded by mu
+}
+
+func newWorld() *world {
+	return &world{reads: map[scale.App][]time.Time{}, hang: map[scale.App]bool{}, fail: map[scale.App]error{}, panics: map[scale.App]bool{}, applied: map[scale.App]int{}}
+}
+
+func (w *world) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, error) {
+	w.mu.Lock()
+	w.reads[app] = append(w.reads[app], time.Now())
+	w.mu.Unlock()
+	if w.panics[app] {
+		panic("poison")
+	}
+	if w.hang[app] {
+		<-ctx.Done()
+		return scale.Snapshot{}, context.Cause(ctx)
+	}
+	if err := w.fail[app]; err != nil {
+		return scale.Snapshot{}, err
+	}
+	now := time.Now()
+	return scale.Snapshot{App: app, TakenAt: now, Complete: true, Machines: []scale.Machine{
+		{ID: "1", State: scale.StateStarted, Group: "app", Host: scale.HostOK, UpdatedAt: now, Config: []byte("{}")},
+		{ID: "2", State: scale.StateStopped, Group: "app", Host: scale.HostOK, UpdatedAt: now, Config: []byte("{}")},
+	}}, nil
+}
+
+func (w *world) Release(context.Context, scale.App) (scale.Release, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.releases++
+	return w.release, nil
+}
+
+func (w *world) Wrote(scale.App, []scale.Outcome) {}
+
+func (w *world) Apply(_ context.Context, _ scale.Snapshot, p scale.Plan) []scale.Outcome {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.applied[p.App] += len(p.Actions)
+	var out []scale.Outcome
+	for _, a := range p.Actions {
+		out = append(out, scale.Outcome{Action: a, Result: scale.Done})
+	}
+	return out
+}
+
+func (w *world) target(app string, want string) reconcile.Target {
+	program, err := expr.Compile(want, nil)
+	if err != nil {
+		panic(err)
+	}
+	return reconcile.Target{
+		App: scale.App(app), Fleet: w, Actuator: w,
+		Policy: &policy.Policy{Group: "app", Launch: true, MinStarted: program, MaxStarted: program},
+	}
+}
+
+// run governs the targets for the given time and returns the loop and the reports.
+func run(t *testing.T, d time.Duration, concurrency int, discover reconcile.Discover) (*reconcile.Loop, []reconcile.Report) {
+	t.Helper()
+	var mu sync.Mutex
+	var reports []reconcile.Report
+	loop := reconcile.New(reconcile.Config{
+		Interval: 15 * time.Second, Timeout: 10 * time.Second, Refresh: time.Minute, Concurrency: concurrency,
+		Logger: slog.New(slog.DiscardHandler),
+		Observe: func(r reconcile.Report) {
+			mu.Lock()
+			defer mu.Unlock()
+			reports = append(reports, r)
+		},
+	}, discover)
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	defer cancel()
+	loop.Run(ctx)
+	return loop, reports
+}
+
+func always(targets ...reconcile.Target) reconcile.Discover {
+	return func(context.Context) ([]reconcile.Target, error) { return targets, nil }
+}
+
+// The first pass is made at once, the next ones an interval apart.
+func TestLoopKeepsTheInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		begin := time.Now()
+		loop, _ := run(t, 31*time.Second, 1, always(w.target("web", "1")))
+		var got []time.Duration
+		for _, at := range w.reads["web"] {
+			got = append(got, at.Sub(begin))
+		}
+		if want := "[0s 15s 30s]"; fmt.Sprint(got) != want {
+			t.Errorf("passes at %v, want %s", got, want)
+		}
+		if !loop.Ready() {
+			t.Error("not ready after complete passes")
+		}
+		if w.releases != 0 {
+			t.Errorf("asked %d times for the release with nothing to do", w.releases)
+		}
+	})
+}
+
+// An app that hangs, one that fails and one that panics cost the others nothing.
+func TestBrokenAppsDoNotHoldUpOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.hang["hangs"], w.panics["panics"] = true, true
+		w.fail["fails"] = errors.New("500")
+		targets := []reconcile.Target{w.target("hangs", "2"), w.target("fails", "2"), w.target("panics", "2")}
+		for i := range 20 {
+			targets = append(targets, w.target(fmt.Sprint("good-", i), "2"))
+		}
+		begin := time.Now()
+		loop, reports := run(t, 61*time.Second, 4, always(targets...))
+		for i := range 20 {
+			reads := w.reads[scale.App(fmt.Sprint("good-", i))]
+			if len(reads) != 5 {
+				t.Fatalf("good-%d had %d passes, want 5", i, len(reads))
+			}
+			for n, at := range reads {
+				if late := at.Sub(begin) - time.Duration(n)*15*time.Second; late > time.Second {
+					t.Errorf("pass %d of good-%d was %s late", n, i, late)
+				}
+			}
+		}
+		if !loop.Ready() {
+			t.Error("broken apps keep the loop from being ready")
+		}
+		failed := map[scale.App]int{}
+		for _, r := range reports {
+			if r.Err != nil {
+				failed[r.App]++
+			}
+		}
+		if failed["hangs"] < 4 || failed["fails"] < 5 || failed["panics"] < 5 || len(failed) != 3 {
+			t.Errorf("failed passes: %v", failed)
+		}
+	})
+}
+
+// A platform that answers nobody leaves the loop not ready.
+func TestNotReadyWhileNothingAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.fail["web"] = errors.New("503")
+		if loop, _ := run(t, time.Minute, 1, always(w.target("web", "1"))); loop.Ready() {
+			t.Error("ready although no pass came as far as a decision")
+		}
+	})
+}
+
+// Apps come and go with the list; a list that fails takes nobody's target away
+// and is soon asked again.
+func TestDiscovery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		a, b, c := w.target("a", "1"), w.target("b", "1"), w.target("c", "1")
+		calls := 0
+		begin := time.Now()
+		loop, _ := run(t, 10*time.Minute, 2, func(context.Context) ([]reconcile.Target, error) {
+			calls++
+			switch since := time.Since(begin); {
+			case calls <= 2:
+				return nil, errors.New("not yet")
+			case since < 3*time.Minute:
+				return []reconcile.Target{a, b}, nil
+			case since < 5*time.Minute:
+				return []reconcile.Target{a}, errors.New("half an answer")
+			default:
+				return []reconcile.Target{a, c}, nil
+			}
+		})
+		last := func(app scale.App) time.Duration {
+			reads := w.reads[app]
+			if len(reads) == 0 {
+				return -1
+			}
+			return reads[len(reads)-1].Sub(begin)
+		}
+		if first := w.reads["a"][0].Sub(begin); first > 4*time.Second {
+			t.Errorf("the first pass came %s after the start, although the list came within 3s", first)
+		}
+		if at := last("b"); at < 4*time.Minute+45*time.Second || at > 6*time.Minute {
+			t.Errorf("b was last looked at after %s, want until the list was complete without it", at)
+		}
+		if at := last("c"); at < 9*time.Minute {
+			t.Errorf("c was last looked at after %s, want until the end", at)
+		}
+		if !loop.Ready() {
+			t.Error("not ready")
+		}
+	})
+}
+
+// A release that is being rolled out holds what the metrics ask for, and is asked
+// about only then.
+func TestReleaseHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.release = scale.Release{Known: true, Exists: true, Status: "running", Version: 3, CreatedAt: time.Now()}
+		_, reports := run(t, 20*time.Second, 1, always(w.target("web", "2")))
+		if w.applied["web"] != 0 || w.releases != 2 {
+			t.Errorf("%d actions and %d questions, want none and 2", w.applied["web"], w.releases)
+		}
+		if d := reports[0].Decision; d == nil || d.Hold != scale.HoldAll {
+			t.Errorf("decision %+v, want to hold all", d)
+		}
+		w.release.Status = "complete"
+		run(t, time.Second, 1, always(w.target("web", "2")))
+		if w.applied["web"] != 1 {
+			t.Errorf("%d actions after the release, want 1", w.applied["web"])
+		}
+	})
+}
+
+// The end comes at once, whatever hangs.
+func TestRunEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.hang["web"] = true
+		begin := time.Now()
+		run(t, 3*time.Second, 1, always(w.target("web", "1")))
+		if took := time.Since(begin); took != 3*time.Second {
+			t.Errorf("ended after %s, want 3s", took)
+		}
+	})
+}
