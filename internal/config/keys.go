@@ -13,41 +13,71 @@ type setting struct {
 
 // scalars are all settings at the top level but the lists and counts.
 var scalars = []setting{
-	{yaml: "app-name", env: "FAS_APP_NAME", flag: "app", field: func(r *raw) *text { return &r.flat.appName },
-		usage: "scale the `app` of this name; '*' stands for any characters: -app 'worker-*' -org my-org"},
-	{yaml: "org", env: "FAS_ORG", flag: "org", field: func(r *raw) *text { return &r.flat.org },
-		usage: "`organization` whose apps a '*' in the app name is matched with"},
-	{yaml: "process-group", env: "FAS_PROCESS_GROUP", flag: "process-group", field: func(r *raw) *text { return &r.flat.processGroup },
-		usage: "scale the Machines of this process `group` and leave the others alone (default app)"},
+	{
+		yaml: "app-name", env: "FAS_APP_NAME", flag: "app", field: func(r *raw) *text { return &r.flat.appName },
+		usage: "scale the `app` of this name; '*' stands for any characters: -app 'worker-*' -org my-org",
+	},
+	{
+		yaml: "org", env: "FAS_ORG", flag: "org", field: func(r *raw) *text { return &r.flat.org },
+		usage: "`organization` whose apps a '*' in the app name is matched with",
+	},
+	{
+		yaml: "process-group", env: "FAS_PROCESS_GROUP", flag: "process-group", field: func(r *raw) *text { return &r.flat.processGroup },
+		usage: "scale the Machines of this process `group` and leave the others alone (default app)",
+	},
 	{yaml: "initial-machine-state", env: "FAS_INITIAL_MACHINE_STATE", field: func(r *raw) *text { return &r.flat.initialState }},
 	{yaml: "api-token", env: "FAS_API_TOKEN", field: func(r *raw) *text { return &r.flat.apiToken }},
-	{yaml: "concurrency", env: "FAS_CONCURRENCY", flag: "concurrency", field: func(r *raw) *text { return &r.concurrency },
-		usage: "look at this `number` of apps at the same time (default 10)"},
-	{yaml: "interval", env: "FAS_INTERVAL", flag: "interval", field: func(r *raw) *text { return &r.interval },
-		usage: "`time` between two looks at an app, such as 30s (default 15s)"},
-	{yaml: "timeout", env: "FAS_TIMEOUT", flag: "timeout", field: func(r *raw) *text { return &r.timeout },
-		usage: "longest `time` for one look at an app and what follows from it (default 30s)"},
+	{
+		yaml: "concurrency", env: "FAS_CONCURRENCY", flag: "concurrency", field: func(r *raw) *text { return &r.concurrency },
+		usage: "look at this `number` of apps at the same time (default 10)",
+	},
+	{
+		yaml: "interval", env: "FAS_INTERVAL", flag: "interval", field: func(r *raw) *text { return &r.interval },
+		usage: "`time` between two looks at an app, such as 30s (default 15s)",
+	},
+	{
+		yaml: "timeout", env: "FAS_TIMEOUT", flag: "timeout", field: func(r *raw) *text { return &r.timeout },
+		usage: "longest `time` for one look at an app and what follows from it (default 30s)",
+	},
 	{yaml: "app-list-refresh-interval", env: "FAS_APP_LIST_REFRESH_INTERVAL", field: func(r *raw) *text { return &r.refresh }},
-	{yaml: "verbose", env: "FAS_VERBOSE", flag: "verbose", field: func(r *raw) *text { return &r.verbose }, toggle: true,
-		usage: "log every decision, not only changes; the same as -log-level debug"},
-	{yaml: "listen", env: "FAS_LISTEN", flag: "listen", field: func(r *raw) *text { return &r.listen },
-		usage: "serve metrics, API and dashboard at this `address` (default :9090)"},
-	{yaml: "dry-run", env: "FAS_DRY_RUN", flag: "dry-run", field: func(r *raw) *text { return &r.dryRun }, toggle: true,
-		usage: "decide and log, but change no Machine"},
-	{yaml: "log-format", env: "FAS_LOG_FORMAT", flag: "log-format", field: func(r *raw) *text { return &r.logFormat },
-		usage: "log as `text` or json (default text)"},
-	{yaml: "log-level", env: "FAS_LOG_LEVEL", flag: "log-level", field: func(r *raw) *text { return &r.logLevel },
-		usage: "log this `level` and above: debug, info, warn or error (default info)"},
+	{
+		yaml: "verbose", env: "FAS_VERBOSE", flag: "verbose", field: func(r *raw) *text { return &r.verbose }, toggle: true,
+		usage: "log every decision, not only changes; the same as -log-level debug",
+	},
+	{
+		yaml: "listen", env: "FAS_LISTEN", flag: "listen", field: func(r *raw) *text { return &r.listen },
+		usage: "serve metrics, API and dashboard at this `address` (default :9090)",
+	},
+	{
+		yaml: "dry-run", env: "FAS_DRY_RUN", flag: "dry-run", field: func(r *raw) *text { return &r.dryRun }, toggle: true,
+		usage: "decide and log, but change no Machine",
+	},
+	{
+		yaml: "log-format", env: "FAS_LOG_FORMAT", flag: "log-format", field: func(r *raw) *text { return &r.logFormat },
+		usage: "log as `text` or json (default text)",
+	},
+	{
+		yaml: "log-level", env: "FAS_LOG_LEVEL", flag: "log-level", field: func(r *raw) *text { return &r.logLevel },
+		usage: "log this `level` and above: debug, info, warn or error (default info)",
+	},
 	{env: "FLY_FLAPS_BASE_URL", field: func(r *raw) *text { return &r.machinesURL }},
 	{env: "FLY_API_BASE_URL", field: func(r *raw) *text { return &r.graphQLURL }},
-	{env: "FAS_PROMETHEUS_ADDRESS", flag: "prometheus.address", field: func(r *raw) *text { return &r.prometheus.address },
-		usage: "read a metric from the Prometheus server at this `URL`, such as https://api.fly.io/prometheus/my-org"},
-	{env: "FAS_PROMETHEUS_METRIC_NAME", flag: "prometheus.metric-name", field: func(r *raw) *text { return &r.prometheus.metricName },
-		usage: "`name` of that metric in expressions"},
-	{env: "FAS_PROMETHEUS_QUERY", flag: "prometheus.query", field: func(r *raw) *text { return &r.prometheus.query },
-		usage: "PromQL `query` of that metric, with one value as its answer; $APP_NAME stands for the app: sum(queue_depth{app='$APP_NAME'})"},
-	{env: "FAS_PROMETHEUS_TOKEN", flag: "prometheus.token", field: func(r *raw) *text { return &r.prometheus.apiToken },
-		usage: "`token` for that server; better set as FAS_PROMETHEUS_TOKEN, where other users of the computer cannot see it"},
+	{
+		env: "FAS_PROMETHEUS_ADDRESS", flag: "prometheus.address", field: func(r *raw) *text { return &r.prometheus.address },
+		usage: "read a metric from the Prometheus server at this `URL`, such as https://api.fly.io/prometheus/my-org",
+	},
+	{
+		env: "FAS_PROMETHEUS_METRIC_NAME", flag: "prometheus.metric-name", field: func(r *raw) *text { return &r.prometheus.metricName },
+		usage: "`name` of that metric in expressions",
+	},
+	{
+		env: "FAS_PROMETHEUS_QUERY", flag: "prometheus.query", field: func(r *raw) *text { return &r.prometheus.query },
+		usage: "PromQL `query` of that metric, with one value as its answer; $APP_NAME stands for the app: sum(queue_depth{app='$APP_NAME'})",
+	},
+	{
+		env: "FAS_PROMETHEUS_TOKEN", flag: "prometheus.token", field: func(r *raw) *text { return &r.prometheus.apiToken },
+		usage: "`token` for that server; better set as FAS_PROMETHEUS_TOKEN, where other users of the computer cannot see it",
+	},
 }
 
 // count is one of the six settings of how many Machines there should be.
@@ -61,8 +91,10 @@ var countSettings = []count{
 	{yaml: "min-created-machine-count", env: "FAS_MIN_CREATED_MACHINE_COUNT", field: func(t *rawTarget) *text { return &t.created.lowest }},
 	{yaml: "max-created-machine-count", env: "FAS_MAX_CREATED_MACHINE_COUNT", field: func(t *rawTarget) *text { return &t.created.highest }},
 	{yaml: "started-machine-count", env: "FAS_STARTED_MACHINE_COUNT", field: func(t *rawTarget) *text { return &t.started.exact }},
-	{yaml: "min-started-machine-count", env: "FAS_MIN_STARTED_MACHINE_COUNT", flag: "expr", field: func(t *rawTarget) *text { return &t.started.lowest },
-		usage: "start Machines up to the value of this `expression`, and stop none: max(queue_depth / 10, 2). To stop Machines too, set FAS_STARTED_MACHINE_COUNT instead"},
+	{
+		yaml: "min-started-machine-count", env: "FAS_MIN_STARTED_MACHINE_COUNT", flag: "expr", field: func(t *rawTarget) *text { return &t.started.lowest },
+		usage: "start Machines up to the value of this `expression`, and stop none: max(queue_depth / 10, 2). To stop Machines too, set FAS_STARTED_MACHINE_COUNT instead",
+	},
 	{yaml: "max-started-machine-count", env: "FAS_MAX_STARTED_MACHINE_COUNT", field: func(t *rawTarget) *text { return &t.started.highest }},
 }
 

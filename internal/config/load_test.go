@@ -506,10 +506,25 @@ func TestMatchApp(t *testing.T) {
 		pattern, name string
 		want          bool
 	}{
-		{"my-app", "my-app", true}, {"my-app", "my-app-1", false}, {"my-app-*", "my-app-1", true}, {"my-app-*", "some-other-app", false},
-		{"my-app-*", "my-app-", true}, {"*", "", true}, {"*", "x", true}, {"*-worker", "a-worker", true}, {"*-worker", "a-workers", false},
-		{"a*b*c", "abc", true}, {"a*b*c", "a-b-b-c", true}, {"a*b*c", "acb", false}, {"a*a", "a", false}, {"a*a", "aa", true},
-		{"*ab*ab", "ab", false}, {"*ab*ab", "abab", true}, {"a**b", "axb", true}, {"", "", true}, {"", "x", false},
+		{"my-app", "my-app", true},
+		{"my-app", "my-app-1", false},
+		{"my-app-*", "my-app-1", true},
+		{"my-app-*", "some-other-app", false},
+		{"my-app-*", "my-app-", true},
+		{"*", "", true},
+		{"*", "x", true},
+		{"*-worker", "a-worker", true},
+		{"*-worker", "a-workers", false},
+		{"a*b*c", "abc", true},
+		{"a*b*c", "a-b-b-c", true},
+		{"a*b*c", "acb", false},
+		{"a*a", "a", false},
+		{"a*a", "aa", true},
+		{"*ab*ab", "ab", false},
+		{"*ab*ab", "abab", true},
+		{"a**b", "axb", true},
+		{"", "", true},
+		{"", "x", false},
 	} {
 		if got := config.MatchApp(test.pattern, test.name); got != test.want {
 			t.Errorf("%q, %q: got %t, want %t", test.pattern, test.name, got, test.want)

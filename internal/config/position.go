@@ -43,7 +43,7 @@ func (s *source) locate(n *yaml.Node, offset int) (line, column int) {
 			c.skipSpace()
 			got, ok = c.peek()
 		}
-		if got != want && !(double && got == '\\') {
+		if escaped := double && got == '\\'; !escaped && got != want {
 			// White space of the value and of the text differ where lines are
 			// folded or indented.
 			if isSpace(want) && i < offset {

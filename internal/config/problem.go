@@ -31,8 +31,8 @@ type Problem struct {
 // String returns the problem as one line.
 func (p Problem) String() string {
 	var b strings.Builder
-	switch {
-	case p.File == FileEnvironment || p.File == FileFlags:
+	switch p.File {
+	case FileEnvironment, FileFlags:
 		b.WriteString(p.Path + ": ")
 		if p.Line > 1 {
 			fmt.Fprintf(&b, "line %d, ", p.Line)

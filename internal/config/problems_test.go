@@ -33,7 +33,8 @@ func TestProblems(t *testing.T) {
 		{"unknown key", input{yaml: ok + "intervall: 15s\n"}, `f.yml:3:1: intervall: unknown key, did you mean "interval"?`},
 		{"underscores", input{yaml: "app_name: a\nstarted-machine-count: 1\n"}, "f.yml:1:1: app_name: unknown key, did you mean \"app-name\"?\nf.yml:2:24: started-machine-count: there is no app-name, say which app: app-name (FAS_APP_NAME, -app)"},
 		{
-			"unknown key of a collector", input{yaml: strings.Replace(collector, "query", "qurey", 1)},
+			"unknown key of a collector",
+			input{yaml: strings.Replace(collector, "query", "qurey", 1)},
 			"f.yml:4:3: metric-collectors[0]: query is required\nf.yml:7:3: metric-collectors[0].qurey: unknown key, did you mean \"query\"?",
 		},
 		{"strange key", input{yaml: "targets:\n- {app-name: a, started-machine-count: 1, interval: 3s}\n"}, "f.yml:2:43: targets[0].interval: unknown key, known here: api-token, app-name, created-machine-count, initial-machine-state, max-created-machine-count, max-started-machine-count, metric-collectors, min-created-machine-count, min-started-machine-count, org, process-group, regions, started-machine-count"},
@@ -72,7 +73,8 @@ func TestProblems(t *testing.T) {
 		{"wildcard without org", input{yaml: "app-name: a-*\nstarted-machine-count: 1\n"}, "f.yml:1:11: app-name: a '*' needs an organization, set org (FAS_ORG, -org)"},
 		{"exact and bound", input{yaml: ok + "max-started-machine-count: 3\n"}, "f.yml:3:28: max-started-machine-count: cannot be combined with started-machine-count, which is both minimum and maximum: keep one of them"},
 		{
-			"exact and bound in a target", input{yaml: "targets:\n- app-name: a\n  created-machine-count: 1\n  min-created-machine-count: 1\n"},
+			"exact and bound in a target",
+			input{yaml: "targets:\n- app-name: a\n  created-machine-count: 1\n  min-created-machine-count: 1\n"},
 			"f.yml:4:30: targets[0].min-created-machine-count: cannot be combined with created-machine-count, which is both minimum and maximum: keep one of them",
 		},
 		{"minimum over maximum", input{yaml: "app-name: a\nmin-created-machine-count: 5\nmax-created-machine-count: 2 + 2\n"}, "f.yml:3:28: max-created-machine-count: the maximum 4 is below the minimum 5, raise it, or lower min-created-machine-count"},
@@ -80,12 +82,13 @@ func TestProblems(t *testing.T) {
 
 		// Collectors.
 		{"empty collector", input{yaml: ok + "metric-collectors:\n- {}\n"}, "f.yml:4:3: metric-collectors[0]: address is required\nf.yml:4:3: metric-collectors[0]: metric-name is required\nf.yml:4:3: metric-collectors[0]: query is required\nf.yml:4:3: metric-collectors[0]: type is required, there is prometheus"},
-		{"type", input{yaml: strings.Replace(collector, "prometheus", "promethues", 1)}, `f.yml:4:9: metric-collectors[0].type: "promethues" is not valid, did you mean "prometheus"?`},
+		{"type", input{yaml: strings.Replace(collector, "prometheus", "prometeus", 1)}, `f.yml:4:9: metric-collectors[0].type: "prometeus" is not valid, did you mean "prometheus"?`},
 		{"metric name", input{yaml: strings.Replace(collector, "metric-name: m", "metric-name: max", 1)}, `f.yml:5:16: metric-collectors[0].metric-name: "max" is a function of the expression language`},
 		{"metric name twice", input{yaml: collector + "- {type: prometheus, metric-name: m, address: http://x, query: q}\n"}, `f.yml:8:35: metric-collectors[1].metric-name: "m" is already the name of another metric, see f.yml:5:16`},
 		{"address", input{yaml: strings.Replace(collector, "http://x", "u:p@x/y", 1)}, `f.yml:6:12: metric-collectors[0].address: this is not an absolute http or https URL, want one such as "https://api.fly.io/prometheus/my-org"`},
 		{
-			"collector of the environment", input{yaml: ok, env: []string{"FAS_PROMETHEUS_ADDRESS=api.fly.io"}},
+			"collector of the environment",
+			input{yaml: ok, env: []string{"FAS_PROMETHEUS_ADDRESS=api.fly.io"}},
 			"FAS_PROMETHEUS_ADDRESS: FAS_PROMETHEUS_METRIC_NAME is required\nFAS_PROMETHEUS_ADDRESS: FAS_PROMETHEUS_QUERY is required\nFAS_PROMETHEUS_ADDRESS: this is not an absolute http or https URL, want one such as \"https://api.fly.io/prometheus/my-org\"",
 		},
 		{"collector of the flags", input{yaml: ok, flags: []string{"-prometheus.address", "http://x", "-prometheus.query", "q"}}, "-prometheus.address: -prometheus.metric-name is required"},
@@ -106,7 +109,8 @@ func TestProblems(t *testing.T) {
 
 		// All of them, in order.
 		{
-			"several layers", input{yaml: "timeout: 1\napp-name: a b\nmin-started-machine-count: 1 +\n", env: []string{"FAS_INTERVAL=1", "FAS_CONCURRENCY=x", "FAS_REGIONS=iad,x"}, flags: []string{"-listen", "x", "-dry-run=x"}},
+			"several layers",
+			input{yaml: "timeout: 1\napp-name: a b\nmin-started-machine-count: 1 +\n", env: []string{"FAS_INTERVAL=1", "FAS_CONCURRENCY=x", "FAS_REGIONS=iad,x"}, flags: []string{"-listen", "x", "-dry-run=x"}},
 			`f.yml:1:10: timeout: "1" is not a duration, did you mean "1s"?
 f.yml:2:12: app-name: "a b" is not an app name, which is letters, digits and '-'
 f.yml:3:30: min-started-machine-count: unexpected token EOF

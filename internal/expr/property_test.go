@@ -1,6 +1,7 @@
 package expr_test
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -139,9 +140,9 @@ func FuzzCompile(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src string, q, w float64) {
 		p, err := expr.Compile(src, declared)
 		if err != nil {
-			e := err.(*expr.Error)
-			if e.Offset < 0 || e.Offset > len(src) || e.Line < 1 || e.Column < 1 || e.Message == "" {
-				t.Fatalf("%q: bad error %#v", src, e)
+			e, ok := errors.AsType[*expr.Error](err)
+			if !ok || e.Offset < 0 || e.Offset > len(src) || e.Line < 1 || e.Column < 1 || e.Message == "" {
+				t.Fatalf("%q: bad error %#v", src, err)
 			}
 			return
 		}
