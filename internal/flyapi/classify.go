@@ -164,6 +164,7 @@ func (c *Client) fromAnswer(cl call, resp *http.Response, body []byte, now time.
 		if m := nameConflict.FindStringSubmatch(p.message); m != nil {
 			e.ConflictID = scale.MachineID(m[1])
 		}
+	default: // nothing more to tell
 	}
 	return e
 }

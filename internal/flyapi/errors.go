@@ -84,8 +84,9 @@ func (e *Error) Temporary() bool {
 	switch e.Kind {
 	case KindRateLimited, KindUnavailable, KindLeased, KindCapacity:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 const maxMessage = 300

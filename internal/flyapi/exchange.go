@@ -136,7 +136,10 @@ func (c *Client) waitForToken(ctx context.Context, cl call, last *Error) *Error 
 func (c *Client) givenUp(cl call, cause error, last *Error) *Error {
 	message := cause.Error() + " before the request was sent"
 	if last != nil {
-		message = fmt.Sprintf("%s while waiting to try again after: %d %s", cause, last.Status, last.Message)
+		message = fmt.Sprintf("%s while waiting to try again after %s", cause, last.Kind)
+		if last.Message != "" {
+			message += ": " + last.Message
+		}
 	}
 	e := c.newError(cl, KindCanceled, message)
 	e.Err = cause
@@ -151,8 +154,9 @@ func (cl call) mayRepeat(e *Error) bool {
 		return true
 	case KindUnknown:
 		return cl.effect == repeatable
+	default:
+		return false
 	}
-	return false
 }
 
 // pauseAfter returns how long to wait after the given try (1 is the first).

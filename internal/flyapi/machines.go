@@ -120,15 +120,14 @@ func (c *Client) StartMachine(ctx context.Context, app scale.App, id scale.Machi
 			Message text `json:"message"`
 			Error   text `json:"error"`
 		}
-		// Only a body that says "error" makes a 200 a failure.
-		if json.Unmarshal(body, &answer) != nil || answer.Status != "error" {
-			return nil
+		if json.Unmarshal(body, &answer) == nil && answer.Status == "error" {
+			p := problem{message: string(answer.Message)}
+			if p.message == "" {
+				p.message = string(answer.Error)
+			}
+			return &refusal{kind: classify(http.StatusConflict, p, repeatable), message: p.message}
 		}
-		p := problem{message: string(answer.Message)}
-		if p.message == "" {
-			p.message = string(answer.Error)
-		}
-		return &refusal{kind: classify(http.StatusConflict, p, repeatable), message: p.message}
+		return nil // a 200 with any other body, or none, is a success
 	}
 	return c.run(ctx, cl)
 }

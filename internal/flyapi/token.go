@@ -2,16 +2,16 @@ package flyapi
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
-// credential is a parsed API token: macaroons, and tokens of any other kind, in
-// the order given.
+// credential is a parsed API token: macaroons, and tokens of any other kind.
 type credential struct {
-	all       []string
 	macaroons []string
+	others    []string
 }
 
 // parseToken splits a token as users paste it. Scheme words may stand before
@@ -35,12 +35,13 @@ func parseToken(token scale.Secret) (credential, error) {
 		if !isPrintable(word) {
 			return credential{}, errors.New("has a character that is not printable ASCII")
 		}
-		c.all = append(c.all, word)
 		if isMacaroon(word) {
 			c.macaroons = append(c.macaroons, word)
+		} else {
+			c.others = append(c.others, word)
 		}
 	}
-	if len(c.all) == 0 {
+	if len(c.macaroons)+len(c.others) == 0 {
 		return credential{}, errors.New("missing")
 	}
 	return c, nil
@@ -70,16 +71,16 @@ func (c credential) machines() string {
 	if len(c.macaroons) > 0 {
 		return "FlyV1 " + strings.Join(c.macaroons, ",")
 	}
-	return "Bearer " + strings.Join(c.all, ",")
+	return "Bearer " + strings.Join(c.others, ",")
 }
 
 // graphql returns the Authorization header for the GraphQL API, which takes all
 // kinds together.
 func (c credential) graphql() string {
 	if len(c.macaroons) > 0 {
-		return "FlyV1 " + strings.Join(c.all, ",")
+		return "FlyV1 " + strings.Join(slices.Concat(c.macaroons, c.others), ",")
 	}
-	return "Bearer " + strings.Join(c.all, ",")
+	return "Bearer " + strings.Join(c.others, ",")
 }
 
 // shortestSecret keeps redaction from shredding ordinary words when a test
@@ -88,7 +89,7 @@ const shortestSecret = 6
 
 // redact replaces what must not be shown in text that came from outside.
 func (c credential) redact(text string, more ...scale.Secret) string {
-	for _, t := range c.all {
+	for _, t := range slices.Concat(c.macaroons, c.others) {
 		text = cut(text, t)
 	}
 	for _, s := range more {

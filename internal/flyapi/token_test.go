@@ -26,7 +26,7 @@ func TestAuthorization(t *testing.T) {
 		{"permission and discharge", "FlyV1 fm2_abc,fm2_def", "FlyV1 fm2_abc,fm2_def", "FlyV1 fm2_abc,fm2_def"},
 		{"scheme on each part", "FlyV1 fm2_abc, FlyV1 fm2_def", "FlyV1 fm2_abc,fm2_def", "FlyV1 fm2_abc,fm2_def"},
 		{"empty parts", ",fm2_abc,,", "FlyV1 fm2_abc", "FlyV1 fm2_abc"},
-		{"both kinds", "oauth1,fm2_abc,fm1a_def", "FlyV1 fm2_abc,fm1a_def", "FlyV1 oauth1,fm2_abc,fm1a_def"},
+		{"both kinds", "oauth1,fm2_abc,fm1a_def", "FlyV1 fm2_abc,fm1a_def", "FlyV1 fm2_abc,fm1a_def,oauth1"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
@@ -25,16 +26,22 @@ func (t *text) UnmarshalJSON(b []byte) error {
 	*t = ""
 	switch b[0] {
 	case '"':
-		var s string
-		if err := json.Unmarshal(b, &s); err != nil {
-			return err
-		}
-		*t = text(s)
+		*t = text(unquote(b))
 	case 'n', '{', '[':
 	default:
 		*t = text(b)
 	}
 	return nil
+}
+
+// unquote returns the value of a JSON string that the decoder has found valid.
+// Nearly all hold no escape and are taken as they stand.
+func unquote(b []byte) string {
+	inner := b[1 : len(b)-1]
+	if bytes.IndexByte(inner, '\\') < 0 && utf8.Valid(inner) {
+		return string(inner)
+	}
+	return jsonString(b)
 }
 
 // flag is a boolean, or the word for one.
@@ -52,23 +59,19 @@ type stamp struct{ time.Time }
 func (s *stamp) UnmarshalJSON(b []byte) error {
 	s.Time = time.Time{}
 	if b[0] == '"' {
-		var word string
-		if err := json.Unmarshal(b, &word); err != nil {
-			return err
-		}
-		if t, err := time.Parse(time.RFC3339Nano, word); err == nil {
+		if t, err := time.Parse(time.RFC3339Nano, unquote(b)); err == nil {
 			s.Time = t
 		}
 		return nil
 	}
-	n, err := strconv.ParseFloat(string(b), 64)
-	if err != nil || math.Abs(n) > 1e15 || n == 0 {
-		return nil
-	}
-	if math.Abs(n) >= 1e11 { // seconds would be past the year 5000
-		s.Time = time.UnixMilli(int64(n)).UTC()
-	} else {
-		s.Time = time.Unix(int64(n), 0).UTC()
+	if n, err := strconv.ParseFloat(string(b), 64); err == nil {
+		switch size := math.Abs(n); {
+		case n == 0 || size > 1e15:
+		case size >= 1e11: // as seconds it would be past the year 5000
+			s.Time = time.UnixMilli(int64(n)).UTC()
+		default:
+			s.Time = time.Unix(int64(n), 0).UTC()
+		}
 	}
 	return nil
 }
