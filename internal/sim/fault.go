@@ -31,7 +31,10 @@ const (
 	FaultCapacity FaultKind = "capacity" // refuse for lack of capacity, with Status 422 or 409
 	FaultStuck    FaultKind = "stuck"    // stay in State (created or starting) for Duration more, or for good
 
-	FaultNaN FaultKind = "nan" // metric queries answer NaN
+	FaultNaN     FaultKind = "nan"     // metric queries answer NaN
+	FaultInf     FaultKind = "inf"     // metric queries answer infinity
+	FaultSeveral FaultKind = "several" // metric queries answer each series twice, with another label
+	FaultGarbage FaultKind = "garbage" // metric queries answer a page that is not JSON
 )
 
 // Fault is trouble to order: what goes wrong, for which calls, how often and
@@ -144,7 +147,7 @@ func (f *Fault) normalize() error {
 		if f.State != scale.StateCreated && f.State != scale.StateStarting {
 			return fmt.Errorf("stuck fault state %q: want created or starting", f.State)
 		}
-	case FaultCut, FaultHang, FaultEmpty, FaultEmptyPage, FaultNaN:
+	case FaultCut, FaultHang, FaultEmpty, FaultEmptyPage, FaultNaN, FaultInf, FaultSeveral, FaultGarbage:
 	default:
 		return fmt.Errorf("unknown fault kind %q", f.Kind)
 	}

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"cmp"
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -38,7 +39,8 @@ func (w *World) ListMachines(appName string, f ListFilter) ([]Machine, error) {
 		}
 		v := w.view(m)
 		if f.Lag > 0 {
-			v.State, v.InstanceID, v.UpdatedAt, v.Config, v.Image = rev.state, rev.instanceID, rev.updatedAt, rev.cfg.raw, rev.cfg.image
+			v.State, v.InstanceID, v.UpdatedAt = rev.state, rev.instanceID, rev.updatedAt
+			v.Config, v.Overview, v.Image = rev.cfg.raw, rev.cfg.overview, rev.cfg.image
 		}
 		out = append(out, v)
 	}
@@ -120,8 +122,7 @@ type OrgRow struct {
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	InstanceID string
-	Config     []byte // the whole configuration, shared
-	Metadata   map[string]string
+	Overview   json.RawMessage // guest, image and metadata of the configuration, shared
 }
 
 // ListOrg returns a page of the Machines of an org. The rows of a page come in
@@ -156,7 +157,7 @@ func (w *World) ListOrg(slug string, f OrgFilter) (OrgPage, error) {
 		page.Rows = append(page.Rows, OrgRow{
 			App: m.app.name, ID: m.id, Name: m.name, State: rev.state, Region: m.region, PrivateIP: m.privateIP,
 			CreatedAt: m.createdAt, UpdatedAt: rev.updatedAt, InstanceID: rev.instanceID,
-			Config: rev.cfg.raw, Metadata: rev.cfg.facts.Metadata,
+			Overview: rev.cfg.overview,
 		})
 	}
 	if n := len(page.Rows); n > 1 {

@@ -53,9 +53,10 @@ func gone(m *machine) bool { return m.state == scale.StateDestroyed }
 // the platform needs to know of them. It is never changed, so Machines share
 // it.
 type machineConfig struct {
-	raw   json.RawMessage
-	image ImageRef
-	facts configFacts
+	raw      json.RawMessage
+	overview json.RawMessage // guest, image and metadata alone
+	image    ImageRef
+	facts    configFacts
 }
 
 // configFacts are the parts of a configuration that the platform acts upon.
@@ -98,7 +99,27 @@ func parseConfig(raw json.RawMessage) (*machineConfig, error) {
 		return nil, invalid("invalid config.image: must be set")
 	}
 	c.image = parseImage(c.facts.Image)
+	if err := c.summarize(); err != nil {
+		return nil, err
+	}
 	return c, nil
+}
+
+// summarize fills in the overview.
+func (c *machineConfig) summarize() error {
+	var parts struct {
+		Guest    json.RawMessage `json:"guest,omitempty"`
+		Image    json.RawMessage `json:"image,omitempty"`
+		Metadata json.RawMessage `json:"metadata,omitempty"`
+	}
+	err := json.Unmarshal(c.raw, &parts)
+	if err == nil {
+		c.overview, err = encode(parts)
+	}
+	if err != nil {
+		return fmt.Errorf("summarize machine config: %w", err)
+	}
+	return nil
 }
 
 // ImageRef is a resolved image reference.
@@ -218,6 +239,7 @@ type Machine struct {
 	StartedAt  time.Time // zero when it never started
 	Cordoned   bool
 	Config     json.RawMessage // also when the host is not ok
+	Overview   json.RawMessage // guest, image and metadata of Config
 	Metadata   map[string]string
 	Checks     []Check
 	Events     []Event // newest first
@@ -229,7 +251,7 @@ func (w *World) view(m *machine) Machine {
 		ID: m.id, Name: m.name, App: m.app.name, Org: m.app.org.slug, State: m.state, Region: m.region, Group: m.group(),
 		Host: m.host, HostStatus: m.hostStatus, Image: m.cfg.image, InstanceID: m.instanceID, PrivateIP: m.privateIP,
 		CreatedAt: m.createdAt, UpdatedAt: m.updatedAt, StartedAt: m.startedAt, Cordoned: m.cordoned,
-		Config: m.cfg.raw, Metadata: maps.Clone(m.cfg.facts.Metadata), Lease: w.leaseView(m),
+		Config: m.cfg.raw, Overview: m.cfg.overview, Metadata: maps.Clone(m.cfg.facts.Metadata), Lease: w.leaseView(m),
 	}
 	v.Events = slices.Clone(m.events)
 	slices.Reverse(v.Events)
@@ -456,6 +478,9 @@ func (c *machineConfig) editMetadata(edit func(map[string]string)) (*machineConf
 	}
 	changed := &machineConfig{raw: raw, image: c.image, facts: c.facts}
 	changed.facts.Metadata = metadata
+	if err := changed.summarize(); err != nil {
+		return nil, err
+	}
 	return changed, nil
 }
 

@@ -1,0 +1,88 @@
+package flysim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/sim"
+)
+
+// tick is how often a server moves its world on when nobody calls.
+const tick = 50 * time.Millisecond
+
+// Server serves a world on an address, and keeps its time going.
+type Server struct {
+	Handler *Handler
+
+	listener net.Listener
+	http     *http.Server
+	cancel   context.CancelFunc
+	served   chan error
+	ticked   chan struct{}
+}
+
+// Start listens on addr, such as "127.0.0.1:0", and serves the world there
+// until Close.
+func Start(ctx context.Context, addr string, world *sim.World, opts Options) (*Server, error) {
+	return StartHandler(ctx, addr, New(world, opts))
+}
+
+// StartHandler is Start for a handler that more was mounted on.
+func StartHandler(ctx context.Context, addr string, h *Handler) (*Server, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for the simulated platform: %w", err)
+	}
+	// Requests end with the server, hanging ones included.
+	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s := &Server{
+		Handler: h, listener: listener, cancel: cancel, served: make(chan error, 1), ticked: make(chan struct{}),
+		http: &http.Server{
+			Handler:           h,
+			ReadHeaderTimeout: 10 * time.Second,
+			BaseContext:       func(net.Listener) context.Context { return base },
+		},
+	}
+	go func() { s.served <- s.http.Serve(listener) }()
+	go func() {
+		defer close(s.ticked)
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ticker.C:
+				h.sync()
+			case <-base.Done():
+				return
+			}
+		}
+	}()
+	return s, nil
+}
+
+// URL returns the server's address as a base URL.
+func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
+
+// closeGrace bounds how long Close waits for requests, which all end when
+// their context does.
+const closeGrace = 2 * time.Second
+
+// Close ends all requests, stops serving and waits for what was started.
+func (s *Server) Close() error {
+	s.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("shut down the simulated platform: %w", err), s.http.Close())
+	}
+	<-s.ticked
+	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
