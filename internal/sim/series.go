@@ -260,7 +260,7 @@ func (s *SeriesStore) write(a *appSeries, one *series, t int64, v float64) {
 func (s *SeriesStore) push(one *series, t int64, v float64) {
 	if n := len(one.runs); n > 0 {
 		last := &one.runs[n-1]
-		end := last.end(s.step)
+		end := last.End(s.step)
 		same := math.Float64bits(last.Value) == math.Float64bits(v) // also NaN
 		switch {
 		case t < end, t == end && same:
@@ -281,21 +281,22 @@ func (s *SeriesStore) push(one *series, t int64, v float64) {
 	one.runs = append(one.runs, Run{Start: t, Value: v, Count: 1})
 }
 
-// end returns the time of the last sample of a run.
-func (r Run) end(step int64) int64 { return r.Start + int64(r.Count-1)*step }
+// End returns the time of the last sample of a run, whose samples are step
+// milliseconds apart.
+func (r Run) End(step int64) int64 { return r.Start + int64(r.Count-1)*step }
 
 // last returns the time of the newest sample.
 func (one *series) last(step int64) int64 {
 	if len(one.runs) == 0 {
 		return math.MinInt64
 	}
-	return one.runs[len(one.runs)-1].end(step)
+	return one.runs[len(one.runs)-1].End(step)
 }
 
 // forget drops the runs that ended before a time.
 func (one *series) forget(before, step int64) {
 	keep := 0
-	for keep < len(one.runs) && one.runs[keep].end(step) < before {
+	for keep < len(one.runs) && one.runs[keep].End(step) < before {
 		keep++
 	}
 	one.runs = slices.Delete(one.runs, 0, keep)

@@ -46,7 +46,7 @@ func (s *SeriesStore) Select(org string, mint, maxt int64, matchers ...*labels.M
 
 // appendRuns appends what the series holds from mint to maxt.
 func (one *series) appendRuns(to []Run, mint, maxt, step int64) []Run {
-	first := sort.Search(len(one.runs), func(i int) bool { return one.runs[i].end(step) >= mint })
+	first := sort.Search(len(one.runs), func(i int) bool { return one.runs[i].End(step) >= mint })
 	for _, run := range one.runs[first:] {
 		if late := mint - run.Start; late > 0 {
 			skip := (late + step - 1) / step

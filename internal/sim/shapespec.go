@@ -97,9 +97,6 @@ func (s *ShapeSpec) UnmarshalYAML(node *yaml.Node) error {
 	return node.Load((*plain)(s), yaml.WithKnownFields())
 }
 
-// isZero reports whether nothing is set.
-func (s *ShapeSpec) isZero() bool { return s.count() == 0 }
-
 func (s *ShapeSpec) count() int {
 	n := 0
 	for _, set := range []bool{
@@ -225,7 +222,7 @@ func (t *TraceSpec) build(open OpenFunc) (Shape, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open trace %s: %w", name, err)
 		}
-		defer f.Close() // opened for reading: nothing is lost when close fails
+		defer func() { _ = f.Close() }() // opened for reading: nothing is lost when close fails
 		r = f
 	}
 	trace, err := ReadTrace(r)
