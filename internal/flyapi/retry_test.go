@@ -252,6 +252,21 @@ func TestHangCostsOneAttempt(t *testing.T) {
 	})
 }
 
+// A transport that only says "deadline exceeded" must not make the caller think
+// that its own deadline has passed.
+func TestAttemptTimeoutIsNotTheCallers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newClient(t, flyapi.Config{Transport: transportFunc(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		})})
+		e := apiError(t, list(t.Context(), c))
+		if e.Kind != flyapi.KindUnavailable || errors.Is(e, context.DeadlineExceeded) || e.Message != "no answer within 10s" {
+			t.Errorf("got %s (%v, cause %v), want unavailable after 10s", e.Kind, e, e.Err)
+		}
+	})
+}
+
 func TestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{steps: []http.HandlerFunc{status(429, "", "Retry-After", "7"), status(200, oneMachine)}}
