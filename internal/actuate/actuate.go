@@ -100,7 +100,7 @@ func (r *run) each(ctx context.Context, boundA, boundB int, verbA, verbB scale.V
 func (r *run) do(ctx context.Context, action scale.Action) {
 	for {
 		outcome := r.one(ctx, action)
-		r.record(outcome)
+		r.record(ctx, outcome)
 		if action.Verb != scale.Start || outcome.Result != scale.Refused {
 			return
 		}
@@ -131,7 +131,7 @@ func (r *run) one(ctx context.Context, action scale.Action) scale.Outcome {
 	return scale.Outcome{Action: action, Result: scale.Refused, Refusal: scale.RefusedOther, Reason: "unknown verb " + string(action.Verb)}
 }
 
-func (r *run) record(o scale.Outcome) {
+func (r *run) record(ctx context.Context, o scale.Outcome) {
 	o.At = time.Now()
 	if o.Machine == "" {
 		o.Machine = o.Action.Machine
@@ -147,7 +147,7 @@ func (r *run) record(o scale.Outcome) {
 	if o.Result == scale.Refused || o.Result == scale.Unknown {
 		level = slog.LevelWarn
 	}
-	r.logger.Log(context.Background(), level, "action", attrs...)
+	r.logger.Log(ctx, level, "action", attrs...)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.outcomes = append(r.outcomes, o)
