@@ -198,34 +198,30 @@ func (s *GaugeSpec) check(p *problems, path string) {
 	s.Value.check(p, path+".value", false)
 }
 
-func checkSeries(p *problems, path, metric string, set map[string]string) {
-	if err := CheckSeries(metric, set); err != nil {
-		for _, one := range err.(interface{ Unwrap() []error }).Unwrap() {
-			field := one.(*FieldError)
-			p.add(path+"."+field.Path, "%s", field.Message)
-		}
-	}
-}
-
 // CheckSeries returns what is wrong with a metric's name and its labels, as
 // FieldErrors joined. Labels that the platform sets itself are refused: it
 // would overwrite them.
 func CheckSeries(metric string, set map[string]string) error {
 	var p problems
+	checkSeries(&p, "", metric, set)
+	return p.err()
+}
+
+func checkSeries(p *problems, path, metric string, set map[string]string) {
 	if !metricName.MatchString(metric) {
-		p.add("metric", "%q is not a metric name", metric)
+		p.add(path+".metric", "%q is not a metric name", metric)
 	}
 	for _, name := range sortedKeys(set) {
+		at := path + ".labels." + name
 		switch {
 		case !labelName.MatchString(name) || strings.HasPrefix(name, "__"):
-			p.add("labels."+name, "not a label name")
+			p.add(at, "not a label name")
 		case slices.Contains(platformLabels, name):
-			p.add("labels."+name, "the platform sets this label itself")
+			p.add(at, "the platform sets this label itself")
 		case set[name] == "":
-			p.add("labels."+name, "an empty value is the same as no label")
+			p.add(at, "an empty value is the same as no label")
 		}
 	}
-	return p.err()
 }
 
 // New makes the loads of one app, beginning at start. Trace files are opened
