@@ -49,7 +49,9 @@
 //	GET    /_sim/history          {entries: [{at, op, org, app, machine, region, request}], dropped}; every
 //	                              mutation that took effect, by the fly-request-id that asked for it
 //	POST   /_sim/reset            forget statistics and history
-//	POST   /_sim/gauge            set a metric by hand, see Prometheus
+//	POST   /_sim/gauge            {org, app, metric, labels, value, delete}: set a series by hand; a null value
+//	                              gives it back to the app's loads
+//	GET    /_sim/metrics          what would be scraped now, in text form
 //
 // To lose the answer of every third create or so, and then one connection:
 //

@@ -10,6 +10,9 @@ import (
 	"github.com/fly-autoscaler/fly-autoscaler/internal/sim"
 )
 
+// opGraphQL is the operation of all GraphQL calls.
+const opGraphQL = "graphql"
+
 // graphQLRequest is the body of a GraphQL call.
 type graphQLRequest struct {
 	Query         string         `json:"query"`
@@ -18,7 +21,7 @@ type graphQLRequest struct {
 }
 
 func (h *Handler) routeGraphQL() {
-	h.handle("POST /graphql", "graphql", func(c *call) (reply, error) {
+	h.handle("POST /graphql", opGraphQL, func(c *call) (reply, error) {
 		var in graphQLRequest
 		if err := c.decode(&in); err != nil {
 			return reply{}, err
@@ -162,7 +165,7 @@ func (r *graphQLRoot) apps(args map[string]any) (any, error) {
 	if n := number(args["first"]); n > 0 {
 		limit = min(n, maxApps)
 	}
-	if r.h.world.Fault(sim.Query{Op: "graphql", Org: slug}, sim.FaultEmpty) != nil {
+	if r.h.world.Fault(sim.Query{Op: opGraphQL, Org: slug}, sim.FaultEmpty) != nil {
 		return fields{"nodes": []object{}, "totalCount": 0, "pageInfo": fields{"hasNextPage": false}.get}.get, nil
 	}
 	page, more, err := r.h.world.Apps(slug, text(args["role"]), string(after), limit)

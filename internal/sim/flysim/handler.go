@@ -285,7 +285,7 @@ func (h *Handler) query(c *call) sim.Query {
 		if m, err := h.world.Machine(c.app, c.machine); err == nil {
 			q.Region = m.Region
 		}
-	case c.op == "graphql":
+	case c.op == opGraphQL:
 		q.App = graphQLApp(c.body)
 	}
 	if q.Org == "" && q.App != "" {
@@ -490,7 +490,7 @@ func writeError(w http.ResponseWriter, c *call, err error) {
 	if !known {
 		refusal = &sim.Error{Status: http.StatusInternalServerError, Text: err.Error()}
 	}
-	if c.op == "graphql" {
+	if c.op == opGraphQL {
 		code := strings.ToUpper(strings.ReplaceAll(http.StatusText(refusal.Status), " ", "_"))
 		text := refusal.Text
 		if refusal.Status == http.StatusUnauthorized {

@@ -43,7 +43,7 @@ func (l *limiter) take(c *call, now time.Time) time.Duration {
 		b, key = perGet, c.op+" "+c.machine
 	case c.machine != "":
 		b, key = perAction, c.op+" "+c.machine
-	case c.app != "" && c.op != "prometheus_query":
+	case c.app != "":
 		b, key = perAction, c.op+" "+c.app
 	default:
 		return 0 // no limit is documented

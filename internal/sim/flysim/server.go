@@ -26,19 +26,16 @@ type Server struct {
 }
 
 // Start listens on addr, such as "127.0.0.1:0", and serves the world there
-// until Close.
+// until Close, managed metrics recorded from now on included.
 func Start(ctx context.Context, addr string, world *sim.World, opts Options) (*Server, error) {
-	return StartHandler(ctx, addr, New(world, opts))
-}
-
-// StartHandler is Start for a handler that more was mounted on.
-func StartHandler(ctx context.Context, addr string, h *Handler) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen for the simulated platform: %w", err)
 	}
 	// Requests end with the server, hanging ones included.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	h := New(world, opts)
+	NewPrometheus(world, world.RecordSeries(sim.SeriesOptions{})).Mount(h)
 	s := &Server{
 		Handler: h, listener: listener, cancel: cancel, served: make(chan error, 1), ticked: make(chan struct{}),
 		http: &http.Server{
