@@ -104,6 +104,14 @@ func startedInGroup(machines []LoadMachine, group string) []LoadMachine {
 	return started
 }
 
+// AppSeed returns the seed for the loads of one app, so that apps whose loads are
+// specified alike do not all do the same at the same time.
+func AppSeed(seed uint64, app string) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(app))
+	return seed ^ h.Sum64()
+}
+
 // newRand returns the random numbers of one load. Streams of one seed are
 // independent of each other, so adding a load does not change the others.
 func newRand(seed uint64, stream string) *rand.Rand {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -224,43 +225,63 @@ func checkSeries(p *problems, path, metric string, set map[string]string) {
 	}
 }
 
-// New makes the loads of one app, beginning at start. Trace files are opened
-// with open, which may be nil when there are none. It validates first.
+// LoadMaker makes the loads of one app, beginning at start. All that it makes
+// share the traces that were read for it.
+type LoadMaker func(seed uint64, start time.Time) Loads
+
+// New makes the loads of one app, beginning at start: Build for one app only.
 func (s LoadSpecs) New(seed uint64, start time.Time, open OpenFunc) (Loads, error) {
+	build, err := s.Build(open)
+	if err != nil {
+		return nil, err
+	}
+	return build(seed, start), nil
+}
+
+// Build prepares loads for any number of apps. Trace files are opened with
+// open, which may be nil when there are none. It validates first.
+func (s LoadSpecs) Build(open OpenFunc) (LoadMaker, error) {
 	if err := s.Validate(); err != nil {
 		return nil, err
 	}
-	loads := make(Loads, len(s))
+	makers := make([]func(rng *rand.Rand, start time.Time) Load, len(s))
 	for i := range s {
-		load, err := s[i].build(seed, fmt.Sprintf("load %d", i), start, open)
+		shape, err := s[i].shape().Build(open)
 		if err != nil {
 			return nil, fmt.Errorf("load %d: %w", i, err)
 		}
-		loads[i] = load
+		makers[i] = s[i].maker(shape)
 	}
-	return loads, nil
+	return func(seed uint64, start time.Time) Loads {
+		loads := make(Loads, len(makers))
+		for i, maker := range makers {
+			loads[i] = maker(newRand(seed, fmt.Sprintf("load %d", i)), start)
+		}
+		return loads
+	}, nil
 }
 
-func (s *LoadSpec) build(seed uint64, stream string, start time.Time, open OpenFunc) (Load, error) {
+// shape returns the shape that drives a valid load.
+func (s *LoadSpec) shape() *ShapeSpec {
 	switch {
 	case s.Queue != nil:
-		arrivals, err := s.Queue.Arrivals.Build(open)
-		if err != nil {
-			return nil, err
-		}
-		return newQueueLoad(s.Queue, arrivals, newRand(seed, stream), start), nil
+		return &s.Queue.Arrivals
 	case s.Web != nil:
-		requests, err := s.Web.Requests.Build(open)
-		if err != nil {
-			return nil, err
+		return &s.Web.Requests
+	}
+	return &s.Gauge.Value
+}
+
+// maker returns what makes a valid load that is driven by shape.
+func (s *LoadSpec) maker(shape Shape) func(rng *rand.Rand, start time.Time) Load {
+	return func(rng *rand.Rand, start time.Time) Load {
+		switch {
+		case s.Queue != nil:
+			return newQueueLoad(s.Queue, shape, rng, start)
+		case s.Web != nil:
+			return newWebLoad(s.Web, shape, rng, start)
 		}
-		return newWebLoad(s.Web, requests, newRand(seed, stream), start), nil
-	default:
-		value, err := s.Gauge.Value.Build(open)
-		if err != nil {
-			return nil, err
-		}
-		return newGaugeLoad(s.Gauge, value, start), nil
+		return newGaugeLoad(s.Gauge, shape, start)
 	}
 }
 

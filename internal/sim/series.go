@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"math"
 	"slices"
 	"sync"
@@ -13,12 +14,27 @@ import (
 
 // SeriesOptions are the settings of a SeriesStore.
 type SeriesOptions struct {
-	Interval  time.Duration // time between scrapes, whole seconds; default 15 s
-	Retention time.Duration // how far back samples are kept; default 1 h
+	// Interval is the time between scrapes, in whole seconds; default 15 s, the
+	// platform's. A store that records a world has the world's instead.
+	Interval time.Duration `yaml:"interval,omitempty"`
+	// Retention is how far back samples are kept; default 1 h.
+	Retention time.Duration `yaml:"retention,omitempty"`
 	// NoStaleMarkers leaves out the marker that ends a series which is gone, as
 	// with samples that are pushed: queries then see its last value for five
 	// minutes more.
-	NoStaleMarkers bool
+	NoStaleMarkers bool `yaml:"no-stale-markers,omitempty"`
+}
+
+// Validate returns what is wrong with the settings, as FieldErrors joined.
+func (o SeriesOptions) Validate() error {
+	var p problems
+	if o.Interval < 0 || o.Interval%time.Second != 0 {
+		p.add("interval", "%v is not a number of whole seconds", o.Interval)
+	}
+	if o.Retention < 0 {
+		p.add("retention", "%v is negative", o.Retention)
+	}
+	return p.err()
 }
 
 // SeriesStore is the memory of the managed metrics of all organisations. It
@@ -91,17 +107,11 @@ type Run struct {
 	Count int32 // at least 1
 }
 
-// NewSeriesStore returns an empty store.
+// NewSeriesStore returns an empty store. The settings must be valid.
 func NewSeriesStore(opts SeriesOptions) *SeriesStore {
-	if opts.Interval < time.Second {
-		opts.Interval = 15 * time.Second
-	}
-	if opts.Retention <= 0 {
-		opts.Retention = time.Hour
-	}
 	return &SeriesStore{
-		step:      opts.Interval.Truncate(time.Second).Milliseconds(),
-		retention: opts.Retention.Milliseconds(),
+		step:      cmp.Or(opts.Interval, 15*time.Second).Milliseconds(),
+		retention: cmp.Or(opts.Retention, time.Hour).Milliseconds(),
 		markers:   !opts.NoStaleMarkers,
 		orgs:      map[string]*orgSeries{},
 	}

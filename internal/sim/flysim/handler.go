@@ -37,6 +37,9 @@ type Options struct {
 	// RetryAfter adds the header Retry-After to refusals by rate limit, which
 	// the platform does not document.
 	RetryAfter bool
+	// Metrics says how Start records the managed metrics; their interval is the
+	// world's.
+	Metrics sim.SeriesOptions
 	// Tokens are those accepted; nil accepts any.
 	Tokens []string
 	// RefuseLeased answers a stop or destroy of a Machine that somebody else

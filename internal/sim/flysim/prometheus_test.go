@@ -31,8 +31,7 @@ var metricsStart = time.Unix(1_800_000_000, 0).UTC()
 // metricsWorld is a world with its metrics, on a server.
 type metricsWorld struct {
 	*sim.World
-	store *sim.SeriesStore
-	url   string
+	url string
 }
 
 // newMetricsWorld makes a world with the apps named: those of org "acme", and
@@ -54,12 +53,11 @@ func newMetricsWorld(t *testing.T, apps ...string) metricsWorld {
 			t.Fatal(err)
 		}
 	}
-	store := world.RecordSeries(sim.SeriesOptions{})
 	handler := flysim.New(world, flysim.Options{Now: world.Now})
-	flysim.NewPrometheus(world, store).Mount(handler)
+	flysim.NewPrometheus(world, world.RecordSeries(sim.SeriesOptions{})).Mount(handler)
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	return metricsWorld{world, store, server.URL}
+	return metricsWorld{world, server.URL}
 }
 
 func (w metricsWorld) load(t *testing.T, app, text string) {
@@ -586,6 +584,62 @@ queue_depth_in_flight{app="web",org="acme"} 0
 	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
 	if err != nil || len(families) != 7 {
 		t.Errorf("the parser of the format reads %d families: %v", len(families), err)
+	}
+}
+
+// TestScenarioMetrics plays a scenario with a trace and an interval of its own.
+func TestScenarioMetrics(t *testing.T) {
+	scenario, err := flysim.ParseScenario([]byte(`
+metrics: {interval: 1s, retention: 10s}
+apps:
+  - app: job
+    count: 2
+    org: acme
+    load:
+      - queue: {arrivals: {trace: {file: jobs.csv}}, service: 10s}
+      - gauge: {metric: level, value: 4}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	opened := 0
+	world, err := scenario.World(metricsStart, func(name string) (io.ReadCloser, error) {
+		opened++
+		if name != "jobs.csv" {
+			return nil, fmt.Errorf("unexpected file %s", name)
+		}
+		return io.NopCloser(strings.NewReader("unix_seconds,value\n0,600\n60,600\n")), nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if opened != 1 {
+		t.Errorf("the trace of two apps was opened %d times, want once", opened)
+	}
+	opts := scenario.Options()
+	opts.Now = world.Now
+	server, err := flysim.Start(t.Context(), "127.0.0.1:0", world, opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := server.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	w := metricsWorld{world, server.URL()}
+	w.advance(20 * time.Second)
+	if got := w.values(t, `count_over_time(level[1m])`, "app"); got["job-1"] != 11 {
+		t.Errorf("samples kept: got %v, want those of 10 s at 1 s", got)
+	}
+	depths := w.values(t, `queue_depth`, "app")
+	if one, other := depths["job-1"], depths["job-2"]; one < 130 || one > 270 || one == other {
+		t.Errorf("jobs after 20 s at 10 per second: got %v, want about 200 each and not the same", depths)
+	}
+
+	_, err = flysim.ParseScenario([]byte("metrics: {interval: 1500ms}"))
+	if err == nil || err.Error() != "read scenario: metrics: interval: 1.5s is not a number of whole seconds" {
+		t.Errorf("got %v", err)
 	}
 }
 

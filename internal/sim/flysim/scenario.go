@@ -21,6 +21,8 @@ import (
 //	tokens: [secret]             # accepted; default any
 //	timings:                     # sim.Timings; each {min, max}
 //	  boot: {min: 1s, max: 3s}
+//	metrics:                     # sim.SeriesOptions
+//	  {interval: 15s, retention: 1h, no-stale-markers: false}
 //	orgs:
 //	  - {slug: acme, name: Acme Inc., personal: true}
 //	apps:
@@ -37,16 +39,17 @@ import (
 //	faults:
 //	  - {kind: error, op: machine_create, status: 502, applied: true, probability: 0.1}
 type Scenario struct {
-	Seed       *uint64        `yaml:"seed"`
-	Latency    sim.Duration   `yaml:"latency"`
-	RateLimits *bool          `yaml:"rate-limits"`
-	Speed      float64        `yaml:"speed"`
-	Tokens     []string       `yaml:"tokens"`
-	Timings    *sim.Timings   `yaml:"timings"`
-	Orgs       []scenarioOrg  `yaml:"orgs"`
-	Apps       []scenarioApp  `yaml:"apps"`
-	Capacity   []sim.Capacity `yaml:"capacity"`
-	Faults     []sim.Fault    `yaml:"faults"`
+	Seed       *uint64           `yaml:"seed"`
+	Latency    sim.Duration      `yaml:"latency"`
+	RateLimits *bool             `yaml:"rate-limits"`
+	Speed      float64           `yaml:"speed"`
+	Tokens     []string          `yaml:"tokens"`
+	Timings    *sim.Timings      `yaml:"timings"`
+	Metrics    sim.SeriesOptions `yaml:"metrics"`
+	Orgs       []scenarioOrg     `yaml:"orgs"`
+	Apps       []scenarioApp     `yaml:"apps"`
+	Capacity   []sim.Capacity    `yaml:"capacity"`
+	Faults     []sim.Fault       `yaml:"faults"`
 }
 
 type scenarioOrg struct {
@@ -92,6 +95,9 @@ func ParseScenario(text []byte) (*Scenario, error) {
 			return nil, fmt.Errorf("read scenario: app %q: load: %w", a.App, err)
 		}
 	}
+	if err := s.Metrics.Validate(); err != nil {
+		return nil, fmt.Errorf("read scenario: metrics: %w", err)
+	}
 	if s.Speed < 0 {
 		return nil, errors.New("read scenario: speed must not be negative")
 	}
@@ -105,7 +111,7 @@ func (s *Scenario) World(start time.Time, open sim.OpenFunc) (*sim.World, error)
 	if s.Seed != nil {
 		seed = *s.Seed
 	}
-	w := sim.New(sim.Config{Seed: seed, Start: start, Timings: s.Timings})
+	w := sim.New(sim.Config{Seed: seed, Start: start, Timings: s.Timings, ScrapeInterval: s.Metrics.Interval})
 	for _, o := range s.Orgs {
 		if err := w.AddOrg(o.Slug, o.Name, o.Personal); err != nil {
 			return nil, err
@@ -116,11 +122,15 @@ func (s *Scenario) World(start time.Time, open sim.OpenFunc) (*sim.World, error)
 		if err != nil {
 			return nil, err
 		}
+		loads, err := a.Load.Build(open) // once, however many apps
+		if err != nil {
+			return nil, fmt.Errorf("load on app %q: %w", a.App, err)
+		}
 		err = appEntry{spec, a.Count}.each(func(spec sim.AppSpec) error {
 			if _, err := w.AddApp(sim.Call{Request: "scenario"}, spec); err != nil {
 				return err
 			}
-			return addLoads(w, spec.App, a.Load, seed, start, open)
+			return addLoads(w, spec.App, loads(sim.AppSeed(seed, spec.App), start))
 		})
 		if err != nil {
 			return nil, err
@@ -139,11 +149,7 @@ func (s *Scenario) World(start time.Time, open sim.OpenFunc) (*sim.World, error)
 	return w, nil
 }
 
-func addLoads(w *sim.World, app string, specs sim.LoadSpecs, seed uint64, start time.Time, open sim.OpenFunc) error {
-	loads, err := specs.New(seed, start, open)
-	if err != nil {
-		return fmt.Errorf("load on app %q: %w", app, err)
-	}
+func addLoads(w *sim.World, app string, loads sim.Loads) error {
 	for _, l := range loads {
 		if err := w.AddLoad(app, l); err != nil {
 			return fmt.Errorf("load on app %q: %w", app, err)
@@ -171,6 +177,6 @@ func (a scenarioApp) spec() (sim.AppSpec, error) {
 func (s *Scenario) Options() Options {
 	return Options{
 		Speed: s.Speed, Latency: time.Duration(s.Latency), Tokens: s.Tokens,
-		RateLimits: s.RateLimits == nil || *s.RateLimits,
+		RateLimits: s.RateLimits == nil || *s.RateLimits, Metrics: s.Metrics,
 	}
 }

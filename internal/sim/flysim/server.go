@@ -35,7 +35,7 @@ func Start(ctx context.Context, addr string, world *sim.World, opts Options) (*S
 	// Requests end with the server, hanging ones included.
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := New(world, opts)
-	NewPrometheus(world, world.RecordSeries(sim.SeriesOptions{})).Mount(h)
+	NewPrometheus(world, world.RecordSeries(opts.Metrics)).Mount(h)
 	s := &Server{
 		Handler: h, listener: listener, cancel: cancel, served: make(chan error, 1), ticked: make(chan struct{}),
 		http: &http.Server{
