@@ -141,6 +141,9 @@ func (w *World) ListOrg(slug string, f OrgFilter) (OrgPage, error) {
 	page := OrgPage{Rows: make([]OrgRow, 0, min(max(f.Limit, 1), len(o.rows)-start))}
 	at := w.now.Add(-f.Lag)
 	for _, m := range o.rows[start:] {
+		if !m.updatedAt.After(f.UpdatedAfter) {
+			continue // nor was any earlier revision of it
+		}
 		rev, ok := m.asOf(at)
 		if !ok || !rev.updatedAt.After(f.UpdatedAfter) || !f.wants(m, rev) {
 			continue
