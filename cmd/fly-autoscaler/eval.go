@@ -9,8 +9,8 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/fly-autoscaler/fly-autoscaler/internal/app"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
-	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
@@ -41,7 +41,7 @@ follows: what was measured, what is there, and what came of it.
 				defer func() { err = errors.Join(err, a.Close()) }()
 				evaluate := a.Eval
 				if *explain {
-					evaluate = func(ctx context.Context) ([]reconcile.Report, error) { return a.Once(ctx, false) }
+					evaluate = func(ctx context.Context) ([]app.Report, error) { return a.Once(ctx, false) }
 				}
 				reports, err := evaluate(ctx)
 				if err != nil {
@@ -66,14 +66,14 @@ follows: what was measured, what is there, and what came of it.
 }
 
 // printLimits prints the limits of the only target, or of all by app.
-func printLimits(w io.Writer, settings *config.Settings, reports []reconcile.Report) error {
+func printLimits(w io.Writer, settings *config.Settings, reports []app.Report) error {
 	var out any
 	if len(settings.Targets) == 1 && !settings.Targets[0].Wildcard() {
 		out = reports[0].Decision.Limits
 	} else {
 		byTarget := make(map[string]scale.Limits, len(reports))
 		for _, r := range reports {
-			if evalErrors([]reconcile.Report{r}) == nil {
+			if evalErrors([]app.Report{r}) == nil {
 				byTarget[targetName(r)] = r.Decision.Limits
 			}
 		}
@@ -89,7 +89,7 @@ func printLimits(w io.Writer, settings *config.Settings, reports []reconcile.Rep
 
 // targetName names a report's target: the app, and the group where it is not the
 // default one.
-func targetName(r reconcile.Report) string {
+func targetName(r app.Report) string {
 	if r.Group == scale.DefaultProcessGroup {
 		return string(r.App)
 	}
@@ -97,7 +97,7 @@ func targetName(r reconcile.Report) string {
 }
 
 // evalErrors tells which expressions have no value.
-func evalErrors(reports []reconcile.Report) error {
+func evalErrors(reports []app.Report) error {
 	var errs []error
 	for _, r := range reports {
 		if r.Decision == nil {

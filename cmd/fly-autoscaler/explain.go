@@ -6,12 +6,12 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/app"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
 // explainReport tells a pass in full: metrics, stages, actions.
-func explainReport(w io.Writer, r reconcile.Report) {
+func explainReport(w io.Writer, r app.Report) {
 	fmt.Fprintf(w, "\n%s\n", targetName(r))
 	if r.Err != nil {
 		fmt.Fprintf(w, "  error: %v\n", r.Err)
@@ -37,7 +37,7 @@ func explainReport(w io.Writer, r reconcile.Report) {
 }
 
 // printActions lists the actions of a plan, or says that there are none.
-func printActions(w io.Writer, r reconcile.Report) {
+func printActions(w io.Writer, r app.Report) {
 	if r.Plan.Empty() {
 		fmt.Fprintln(w, "  nothing to do")
 		return

@@ -9,8 +9,8 @@ import (
 	"io"
 	"log/slog"
 
+	"github.com/fly-autoscaler/fly-autoscaler/internal/app"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
-	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
@@ -76,9 +76,9 @@ func passCommand(env environment, flags *flag.FlagSet, act bool) func(context.Co
 }
 
 // printJSON prints the passes for scripts.
-func printJSON(w io.Writer, reports []reconcile.Report) error {
+func printJSON(w io.Writer, reports []app.Report) error {
 	type target struct {
-		reconcile.Report
+		app.Report
 		Limits  *scale.Limits `json:"limits,omitempty"`
 		Summary string        `json:"summary,omitempty"`
 		Error   string        `json:"error,omitempty"`
@@ -100,7 +100,7 @@ func printJSON(w io.Writer, reports []reconcile.Report) error {
 }
 
 // passErrors tells which passes failed.
-func passErrors(reports []reconcile.Report) error {
+func passErrors(reports []app.Report) error {
 	var errs []error
 	for _, r := range reports {
 		if r.Err != nil {
@@ -114,8 +114,8 @@ func passErrors(reports []reconcile.Report) error {
 }
 
 // withDecision drops the passes that failed before they could decide.
-func withDecision(reports []reconcile.Report) []reconcile.Report {
-	var out []reconcile.Report
+func withDecision(reports []app.Report) []app.Report {
+	var out []app.Report
 	for _, r := range reports {
 		if r.Decision != nil {
 			out = append(out, r)

@@ -185,3 +185,6 @@ func (a *App) targets(app scale.App) []httpapi.Target {
 	})
 	return out
 }
+
+// Report is what one pass saw, decided and did.
+type Report = reconcile.Report
