@@ -138,6 +138,7 @@ func (a *App) loopConfig() reconcile.Config {
 		DryRun:      a.settings.DryRun,
 		Logger:      a.logger,
 		Observe:     a.observe,
+		Forget:      a.forget,
 	}
 }
 
@@ -147,6 +148,15 @@ func (a *App) observe(r reconcile.Report) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.last[string(r.App)+"/"+string(r.Group)] = r
+}
+
+// forget drops what is kept of a target that is no longer governed, so that no
+// graph shows it as it was for ever.
+func (a *App) forget(t reconcile.Target) {
+	a.metrics.forget(string(t.App), string(t.Policy.Group))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.last, t.Key())
 }
 
 func (a *App) ready(loop *reconcile.Loop) (bool, string) {

@@ -140,6 +140,14 @@ func (m *metrics) pass(r reconcile.Report) {
 	}
 }
 
+// forget drops the gauges of a target that is no longer governed.
+func (m *metrics) forget(app, group string) {
+	labels := prometheus.Labels{"app": app, "process_group": group}
+	for _, vec := range []*prometheus.GaugeVec{m.target, m.current, m.value, m.known} {
+		vec.DeletePartialMatch(labels)
+	}
+}
+
 // request takes note of a request to the platform.
 func (m *metrics) request(r flyapi.Request) {
 	m.requests.WithLabelValues(r.Op, strconv.Itoa(r.Status)).Observe(r.Duration.Seconds())

@@ -23,6 +23,10 @@ type rule struct {
 	connection *connection // nil without an API token, which only eval does without
 }
 
+// minMaxAge is the least age at which a list of Machines is too old to act upon,
+// whatever the interval: asking for the release after it may take this long.
+const minMaxAge = 30 * time.Second
+
 func newRule(a *App, target config.Target) (rule, error) {
 	r := rule{
 		target: target,
@@ -30,7 +34,7 @@ func newRule(a *App, target config.Target) (rule, error) {
 			Group: target.Group, Regions: target.Regions, Launch: target.Launch,
 			MinCreated: target.MinCreated, MaxCreated: target.MaxCreated,
 			MinStarted: target.MinStarted, MaxStarted: target.MaxStarted,
-			MaxAge: 2 * a.settings.Interval,
+			MaxAge: max(2*a.settings.Interval, minMaxAge),
 		},
 	}
 	if target.APIToken != "" {

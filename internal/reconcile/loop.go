@@ -21,6 +21,8 @@ type Config struct {
 	Logger      *slog.Logger
 	// Observe is called after each pass, by the goroutine that made it.
 	Observe func(Report)
+	// Forget, unless nil, is called when a target is no longer governed.
+	Forget func(Target)
 	// Now is the clock of decisions; nil means time.Now.
 	Now func() time.Time
 }
@@ -150,12 +152,16 @@ func (l *Loop) adopt(targets []Target, complete bool) {
 	if !complete {
 		return
 	}
-	for key := range l.targets {
-		if !found[key] {
-			l.logger.Info("app is gone or no longer matches", "target", key)
-			delete(l.targets, key)
-			delete(l.first, key)
-			l.queue.remove(key)
+	for key, g := range l.targets {
+		if found[key] {
+			continue
+		}
+		l.logger.Info("app is gone or no longer matches", "target", key)
+		delete(l.targets, key)
+		delete(l.first, key)
+		l.queue.remove(key)
+		if l.cfg.Forget != nil {
+			l.cfg.Forget(g.target)
 		}
 	}
 	l.listed = true

@@ -27,6 +27,8 @@ type world struct {
 	release  scale.Release
 	applied  map[scale.App]int // guarded by mu
 	releases int               // guarded by mu
+
+	forgotten []scale.App
 }
 
 func newWorld() *world {
@@ -97,6 +99,11 @@ func run(t *testing.T, d time.Duration, concurrency int, discover reconcile.Disc
 			mu.Lock()
 			defer mu.Unlock()
 			reports = append(reports, r)
+		},
+		Forget: func(t reconcile.Target) {
+			mu.Lock()
+			defer mu.Unlock()
+			t.Fleet.(*world).forgotten = append(t.Fleet.(*world).forgotten, t.App)
 		},
 	}, discover)
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -213,6 +220,9 @@ func TestDiscovery(t *testing.T) {
 		}
 		if at := last("b"); at < 4*time.Minute+45*time.Second || at > 6*time.Minute {
 			t.Errorf("b was last looked at after %s, want until the list was complete without it", at)
+		}
+		if fmt.Sprint(w.forgotten) != "[b]" {
+			t.Errorf("forgotten: %v, want b alone", w.forgotten)
 		}
 		if at := last("c"); at < 9*time.Minute {
 			t.Errorf("c was last looked at after %s, want until the end", at)
