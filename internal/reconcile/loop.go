@@ -209,8 +209,13 @@ func (l *Loop) visit(ctx context.Context, key string) {
 	defer cancel()
 	var report Report
 	report, g.mem = Pass(passCtx, target, g.mem, l.cfg.Now, !l.cfg.DryRun)
-	if ctx.Err() == nil || len(report.Outcomes) > 0 {
+	l.mu.Lock()
+	governed := l.targets[key] == g
+	l.mu.Unlock()
+	if len(report.Outcomes) > 0 || ctx.Err() == nil && governed {
 		l.log(g, report)
+	}
+	if governed {
 		l.cfg.Observe(report)
 	}
 	l.mu.Lock()
