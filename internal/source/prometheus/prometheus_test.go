@@ -2,6 +2,7 @@ package prometheus_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -22,10 +23,12 @@ import (
 	"github.com/fly-autoscaler/fly-autoscaler/internal/source/prometheus"
 )
 
-// one collects for one app.
+// one collects for one app. Its bound is only for a source that has none.
 func one(t *testing.T, src source.Source) scale.Sample {
 	t.Helper()
-	return src.Collect(t.Context(), []scale.App{"web"})["web"]
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	return src.Collect(ctx, []scale.App{"web"})["web"]
 }
 
 func serve(t *testing.T, handler http.HandlerFunc) string {
