@@ -53,7 +53,7 @@ func parse(t testing.TB, text string) []scale.Machine {
 func rules(t testing.TB, text string) *policy.Policy {
 	t.Helper()
 	p := &policy.Policy{Group: "app", Launch: true}
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		key, value, _ := strings.Cut(word, "=")
 		compile := func() *expr.Program {
 			program, err := expr.Compile(value, []string{"q"})
@@ -78,7 +78,7 @@ func rules(t testing.TB, text string) *policy.Policy {
 		case "max-started":
 			p.MaxStarted = compile()
 		case "regions":
-			for _, r := range strings.Split(value, ",") {
+			for r := range strings.SplitSeq(value, ",") {
 				p.Regions = append(p.Regions, scale.Region(r))
 			}
 		case "initial":

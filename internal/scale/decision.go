@@ -40,8 +40,10 @@ type Limits struct {
 // Each returns the limits with the names that settings use, in a fixed order.
 func (l Limits) Each() [4]NamedLimit {
 	return [4]NamedLimit{
-		{"min-created", l.MinCreated}, {"max-created", l.MaxCreated},
-		{"min-started", l.MinStarted}, {"max-started", l.MaxStarted},
+		{"min-created", l.MinCreated},
+		{"max-created", l.MaxCreated},
+		{"min-started", l.MinStarted},
+		{"max-started", l.MaxStarted},
 	}
 }
 

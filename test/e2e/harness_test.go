@@ -36,7 +36,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		program = filepath.Join(dir, "fly-autoscaler")
-		build := exec.Command("go", "build", "-race", "-o", program, "../../cmd/fly-autoscaler") //nolint:noctx // bounded by the tests' own timeout
+		build := exec.Command("go", "build", "-race", "-o", program, "../../cmd/fly-autoscaler")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 			return 1
@@ -296,7 +296,7 @@ func serve(t *testing.T, env []string, args ...string) *process {
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
 	p := &process{log: &buffer{}, exited: make(chan struct{})}
-	p.cmd = exec.Command(program, append([]string{"serve"}, args...)...) //nolint:noctx // ended by signal, which is what is tested
+	p.cmd = exec.Command(program, append([]string{"serve"}, args...)...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, p.log, p.log
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
