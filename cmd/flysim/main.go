@@ -94,7 +94,7 @@ func parse(args []string, out io.Writer) (*settings, error) {
 			var defaults strings.Builder
 			flags.SetOutput(&defaults)
 			flags.PrintDefaults()
-			fmt.Fprintf(out, usage, defaults.String())
+			_, _ = fmt.Fprintf(out, usage, defaults.String())
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w; see flysim -help", err)
@@ -119,11 +119,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case err != nil:
-		fmt.Fprintln(stderr, "flysim:", err)
+		_, _ = fmt.Fprintln(stderr, "flysim:", err)
 		return exitUsage
 	}
 	if err := serve(ctx, s, stdout); err != nil {
-		fmt.Fprintln(stderr, "flysim:", err)
+		_, _ = fmt.Fprintln(stderr, "flysim:", err)
 		return exitFailure
 	}
 	return exitOK
@@ -142,10 +142,12 @@ func serve(ctx context.Context, s *settings, stdout io.Writer) error {
 	if token == "" {
 		token = "sim"
 	}
-	fmt.Fprintf(stdout, "flysim serves %[1]s (machines /v1, graphql /graphql, metrics /prometheus/ORG, administration /_sim/world); "+
+	_, err = fmt.Fprintf(stdout, "flysim serves %[1]s (machines /v1, graphql /graphql, metrics /prometheus/ORG, administration /_sim/world); "+
 		"export FLY_FLAPS_BASE_URL=%[1]s FLY_API_BASE_URL=%[1]s FLY_UIEX_BASE_URL=%[1]s FLY_API_TOKEN=%[2]s\n", url, token)
-	<-ctx.Done()
-	return server.Close()
+	if err == nil {
+		<-ctx.Done()
+	}
+	return errors.Join(err, server.Close())
 }
 
 // platform makes the world that the settings ask for, and how it is served.

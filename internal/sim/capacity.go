@@ -99,7 +99,9 @@ func (w *World) placeMachine(a *app, expr string, cfg *machineConfig, skipLaunch
 			status = f.Status
 			continue
 		}
-		if free, limited := r.free(); limited && free == 0 && !(r.capacity.Starts && skipLaunch) {
+		free, limited := r.free()
+		// Where only what runs counts, what is not launched needs no room.
+		if limited && free == 0 && (!skipLaunch || !r.capacity.Starts) {
 			status = r.capacity.Status
 			continue
 		}

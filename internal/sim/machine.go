@@ -310,15 +310,15 @@ func (w *World) Machine(appName, id string) (Machine, error) {
 	return w.view(m), nil
 }
 
-// AppOf returns the app of a Machine.
-func (w *World) AppOf(id string) (App, error) {
+// AppOf returns the app of a Machine; false when there is no such Machine.
+func (w *World) AppOf(id string) (App, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m := w.machines[id]
 	if m == nil {
-		return App{}, machineNotFound()
+		return App{}, false
 	}
-	return m.app.view(), nil
+	return m.app.view(), true
 }
 
 // Versions returns the versions of a Machine's configuration, newest first.

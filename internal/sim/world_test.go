@@ -471,7 +471,7 @@ func TestFaultProbabilityIsSeeded(t *testing.T) {
 		}
 		return strikes
 	}
-	if run(1) != run(1) {
+	if first, again := run(1), run(1); first != again {
 		t.Error("the same seed gave other strikes")
 	}
 	if n := strings.Count(run(1), "x"); n < 70 || n > 130 {
@@ -484,9 +484,16 @@ func TestFaultProbabilityIsSeeded(t *testing.T) {
 
 func TestOrderFaultRefusesNonsense(t *testing.T) {
 	for _, f := range []sim.Fault{
-		{}, {Kind: "other"}, {Kind: sim.FaultError, Status: 200}, {Kind: sim.FaultSlow}, {Kind: sim.FaultPartial},
-		{Kind: sim.FaultStuck, State: scale.StateStarted}, {Kind: sim.FaultCapacity, Status: 500},
-		{Kind: sim.FaultCut, Probability: 2}, {Kind: sim.FaultCut, Count: -1}, {Kind: sim.FaultCut, App: "["},
+		{},
+		{Kind: "other"},
+		{Kind: sim.FaultError, Status: 200},
+		{Kind: sim.FaultSlow},
+		{Kind: sim.FaultPartial},
+		{Kind: sim.FaultStuck, State: scale.StateStarted},
+		{Kind: sim.FaultCapacity, Status: 500},
+		{Kind: sim.FaultCut, Probability: 2},
+		{Kind: sim.FaultCut, Count: -1},
+		{Kind: sim.FaultCut, App: "["},
 	} {
 		if _, err := sim.New(sim.Config{}).OrderFault(f); err == nil {
 			t.Errorf("ordered %+v, want an error", f)

@@ -252,13 +252,13 @@ func userObject(email string) object {
 }
 
 func (r *graphQLRoot) machine(id string) (any, error) {
-	a, err := r.h.world.AppOf(id)
-	if err != nil {
-		return nil, nil
+	a, found := r.h.world.AppOf(id)
+	if !found {
+		return nil, nil // as the platform says that there is none
 	}
 	m, err := r.h.world.Machine(a.Name, id)
 	if err != nil {
-		return nil, nil
+		return nil, err
 	}
 	return r.machineObject(a, m), nil
 }

@@ -2,6 +2,7 @@ package flysim
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
@@ -88,7 +89,7 @@ func (x *execution) selectFrom(set ast.SelectionSet, from object, path []any, in
 				x.selectFrom(fragment.SelectionSet, from, path, into)
 			}
 		case *ast.Field:
-			at := append(path[:len(path):len(path)], s.Alias)
+			at := append(slices.Clip(path), s.Alias)
 			into[s.Alias] = x.field(s, from, at)
 		}
 	}
@@ -119,7 +120,7 @@ func (x *execution) field(f *ast.Field, from object, path []any) any {
 		list := make([]any, 0, len(v))
 		for i, element := range v {
 			out := make(map[string]any, len(f.SelectionSet))
-			x.selectFrom(f.SelectionSet, element, append(path[:len(path):len(path)], i), out)
+			x.selectFrom(f.SelectionSet, element, append(slices.Clip(path), i), out)
 			list = append(list, out)
 		}
 		return list

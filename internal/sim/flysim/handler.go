@@ -252,11 +252,15 @@ func (h *Handler) serve(out http.ResponseWriter, r *http.Request, op string, run
 		status = answer.send(out)
 		return
 	}
-	if f := h.world.Fault(q, sim.FaultSlow); f != nil && !h.sleep(r.Context(), time.Duration(f.Duration)) {
-		return
+	now := h.now() // from here on delays count, whoever moves the clock meanwhile
+	if f := h.world.Fault(q, sim.FaultSlow); f != nil {
+		now = now.Add(time.Duration(f.Duration))
+		if !h.sleepUntil(r.Context(), now) {
+			return
+		}
 	}
 	fault := h.world.Fault(q, sim.FaultError, sim.FaultCut, sim.FaultHang)
-	if fault != nil && !fault.Applied && h.strike(out, r, c, fault, answer) {
+	if fault != nil && !fault.Applied && h.strike(r.Context(), out, c, fault, answer, now) {
 		status = answer.send(out)
 		return
 	}
@@ -265,7 +269,7 @@ func (h *Handler) serve(out http.ResponseWriter, r *http.Request, op string, run
 		writeError(answer, c, err)
 	}
 	if fault != nil && fault.Applied {
-		h.strike(out, r, c, fault, answer)
+		h.strike(r.Context(), out, c, fault, answer, now)
 	}
 	if h.opts.Latency > 0 && !sleepReal(r.Context(), h.opts.Latency) {
 		return
@@ -332,17 +336,17 @@ func bearer(header string) (token string, ok bool) {
 // strike carries out a fault of the connection, and reports whether the
 // answer, if there is one, is the fault's. A connection that is cut, or whose
 // client left, ends here.
-func (h *Handler) strike(out http.ResponseWriter, r *http.Request, c *call, f *sim.Fault, answer *held) bool {
+func (h *Handler) strike(ctx context.Context, out http.ResponseWriter, c *call, f *sim.Fault, answer *held, now time.Time) bool {
 	switch f.Kind {
 	case sim.FaultCut:
 		cut(out)
 		answer.dead = true
 	case sim.FaultHang:
-		if f.Duration > 0 && h.sleep(r.Context(), time.Duration(f.Duration)) {
+		if f.Duration > 0 && h.sleepUntil(ctx, now.Add(time.Duration(f.Duration))) {
 			return false
 		}
 		if f.Duration == 0 {
-			<-r.Context().Done()
+			<-ctx.Done()
 		}
 		answer.dead = true
 	default:
@@ -372,9 +376,8 @@ func cut(w http.ResponseWriter) {
 	_ = conn.Close()
 }
 
-// sleep waits for a time of the world; false when the client left before.
-func (h *Handler) sleep(ctx context.Context, d time.Duration) bool {
-	deadline := h.now().Add(d)
+// sleepUntil waits for a time of the world; false when the client left before.
+func (h *Handler) sleepUntil(ctx context.Context, deadline time.Time) bool {
 	for {
 		left := deadline.Sub(h.now())
 		if left <= 0 {

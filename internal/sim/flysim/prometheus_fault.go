@@ -51,9 +51,12 @@ func aboutQuery(r *http.Request) sim.Query {
 // strikeConnection lets faults of the connection strike before anything is
 // computed, and reports whether the request is over with that.
 func (p *Prometheus) strikeConnection(h *Handler, w http.ResponseWriter, r *http.Request) (over bool) {
-	about := aboutQuery(r)
-	if slow := p.world.Fault(about, sim.FaultSlow); slow != nil && !h.sleep(r.Context(), time.Duration(slow.Duration)) {
-		return true
+	about, now := aboutQuery(r), h.now()
+	if slow := p.world.Fault(about, sim.FaultSlow); slow != nil {
+		now = now.Add(time.Duration(slow.Duration))
+		if !h.sleepUntil(r.Context(), now) {
+			return true
+		}
 	}
 	fault := p.world.Fault(about, sim.FaultError, sim.FaultCut, sim.FaultHang)
 	switch {
@@ -67,7 +70,7 @@ func (p *Prometheus) strikeConnection(h *Handler, w http.ResponseWriter, r *http
 		cut(w)
 		return true
 	case fault.Duration > 0:
-		return !h.sleep(r.Context(), time.Duration(fault.Duration))
+		return !h.sleepUntil(r.Context(), now.Add(time.Duration(fault.Duration)))
 	}
 	<-r.Context().Done()
 	return true

@@ -19,10 +19,7 @@ type Server struct {
 	Handler *Handler
 
 	listener net.Listener
-	http     *http.Server
-	cancel   context.CancelFunc
-	served   chan error
-	ticked   chan struct{}
+	stop     func() error
 }
 
 // Start listens on addr, such as "127.0.0.1:0", and serves the world there
@@ -36,17 +33,15 @@ func Start(ctx context.Context, addr string, world *sim.World, opts Options) (*S
 	base, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	h := New(world, opts)
 	NewPrometheus(world, world.RecordSeries(opts.Metrics)).Mount(h)
-	s := &Server{
-		Handler: h, listener: listener, cancel: cancel, served: make(chan error, 1), ticked: make(chan struct{}),
-		http: &http.Server{
-			Handler:           h,
-			ReadHeaderTimeout: 10 * time.Second,
-			BaseContext:       func(net.Listener) context.Context { return base },
-		},
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return base },
 	}
-	go func() { s.served <- s.http.Serve(listener) }()
+	served, ticked := make(chan error, 1), make(chan struct{})
+	go func() { served <- server.Serve(listener) }()
 	go func() {
-		defer close(s.ticked)
+		defer close(ticked)
 		ticker := time.NewTicker(tick)
 		defer ticker.Stop()
 		for {
@@ -58,7 +53,21 @@ func Start(ctx context.Context, addr string, world *sim.World, opts Options) (*S
 			}
 		}
 	}()
-	return s, nil
+	stop := func() error {
+		cancel()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+		defer cancel()
+		err := server.Shutdown(grace)
+		if err != nil {
+			err = errors.Join(fmt.Errorf("shut down the simulated platform: %w", err), server.Close())
+		}
+		<-ticked
+		if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+			err = errors.Join(err, end)
+		}
+		return err
+	}
+	return &Server{Handler: h, listener: listener, stop: stop}, nil
 }
 
 // URL returns the server's address as a base URL.
@@ -68,18 +77,6 @@ func (s *Server) URL() string { return "http://" + s.listener.Addr().String() }
 // their context does.
 const closeGrace = 2 * time.Second
 
-// Close ends all requests, stops serving and waits for what was started.
-func (s *Server) Close() error {
-	s.cancel()
-	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
-	defer cancel()
-	err := s.http.Shutdown(ctx)
-	if err != nil {
-		err = errors.Join(fmt.Errorf("shut down the simulated platform: %w", err), s.http.Close())
-	}
-	<-s.ticked
-	if served := <-s.served; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
-	}
-	return err
-}
+// Close ends all requests, stops serving and waits for what was started. It
+// must be called once.
+func (s *Server) Close() error { return s.stop() }
