@@ -11,6 +11,7 @@ import (
 var (
 	DecodeMachine  = decodeMachine
 	DecodeMachines = decodeMachines
+	DecodeOrgPage  = decodeOrgPage
 )
 
 // ErrorFromBody classifies one answer to a create.

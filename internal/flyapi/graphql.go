@@ -123,37 +123,45 @@ func (c *Client) Apps(ctx context.Context, orgID string) ([]AppInfo, error) {
 func (c *Client) CurrentRelease(ctx context.Context, app scale.App) (scale.Release, error) {
 	var data struct {
 		App *struct {
-			Release *struct {
-				Version   text  `json:"version"`
-				Status    text  `json:"status"`
-				CreatedAt stamp `json:"createdAt"`
-			} `json:"currentRelease"`
+			Release *wireRelease `json:"currentRelease"`
 		} `json:"app"`
 	}
-	release := scale.Release{Known: true}
-	err := c.query(ctx, opRelease, app, queryRelease, map[string]any{"appName": string(app)}, &data, func() error {
+	var release scale.Release
+	err := c.query(ctx, opRelease, app, queryRelease, map[string]any{"appName": string(app)}, &data, func() (err error) {
 		if data.App == nil {
-			return &refusal{kind: KindNotFound, message: "no such app that the token may see"}
+			return errNoSuchApp
 		}
-		found := data.App.Release
-		if found == nil {
-			return nil
-		}
-		version, err := strconv.Atoi(string(found.Version))
-		if err != nil {
-			return fmt.Errorf("release version: %w", err)
-		}
-		release = scale.Release{
-			Known: true, Exists: true, Version: version,
-			// Lower case, because enumerations of GraphQL may come in capitals.
-			Status: strings.ToLower(string(found.Status)), CreatedAt: found.CreatedAt.Time,
-		}
-		return nil
+		release, err = data.App.Release.release()
+		return err
 	})
 	if err != nil {
 		return scale.Release{}, err
 	}
 	return release, nil
+}
+
+var errNoSuchApp = &refusal{kind: KindNotFound, message: "no such app that the token may see"}
+
+type wireRelease struct {
+	Version   text  `json:"version"`
+	Status    text  `json:"status"`
+	CreatedAt stamp `json:"createdAt"`
+}
+
+// release reads a release; none when w is nil, as for an app that never had one.
+func (w *wireRelease) release() (scale.Release, error) {
+	if w == nil {
+		return scale.Release{Known: true}, nil
+	}
+	version, err := strconv.Atoi(string(w.Version))
+	if err != nil {
+		return scale.Release{}, fmt.Errorf("release version: %w", err)
+	}
+	return scale.Release{
+		Known: true, Exists: true, Version: version,
+		// Lower case, because enumerations of GraphQL may come in capitals.
+		Status: strings.ToLower(string(w.Status)), CreatedAt: w.CreatedAt.Time,
+	}, nil
 }
 
 func (c *Client) graphqlCall(op string, app scale.App) call {
@@ -163,14 +171,16 @@ func (c *Client) graphqlCall(op string, app scale.App) call {
 	}
 }
 
+type graphqlBody struct {
+	Query     string         `json:"query"`
+	Variables map[string]any `json:"variables"`
+}
+
 // query sends one GraphQL query, decodes its data into out and has check look
 // at it.
 func (c *Client) query(ctx context.Context, op string, app scale.App, query string, variables map[string]any, out any, check func() error) error {
 	cl := c.graphqlCall(op, app)
-	body, err := marshal(struct {
-		Query     string         `json:"query"`
-		Variables map[string]any `json:"variables"`
-	}{query, variables})
+	body, err := marshal(graphqlBody{query, variables})
 	if err != nil {
 		return c.newError(cl, KindInvalid, "encode the query: "+err.Error())
 	}
@@ -200,6 +210,7 @@ func (c *Client) query(ctx context.Context, op string, app scale.App, query stri
 // graphqlError is one of the errors that come with HTTP status 200.
 type graphqlError struct {
 	Message    text            `json:"message"`
+	Path       json.RawMessage `json:"path"`
 	Extensions json.RawMessage `json:"extensions"`
 }
 
