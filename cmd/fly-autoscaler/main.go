@@ -61,7 +61,7 @@ type command struct {
 }
 
 func commands() []command {
-	return []command{serveCommand(), evalCommand(), planCommand(), onceCommand(), validateCommand(), versionCommand()}
+	return []command{serveCommand(), evalCommand(), planCommand(), onceCommand(), validateCommand(), demoCommand(), versionCommand()}
 }
 
 // errUsage is wrapped by errors about the command line.
