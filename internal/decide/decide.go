@@ -43,7 +43,7 @@ func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memo
 	targets(&d)
 	bounds(&d)
 	safety(&d, s, p, mem, now)
-	supply(&d, p)
+	supply(&d, s, p)
 	return d, mem
 }
 
@@ -296,7 +296,7 @@ func mixedReleases(members []scale.Member) (a, b string, mixed bool) {
 // supply picks the Machines that bring the decision about and fits the decision
 // to what they allow, so that what is wanted is what the plan gives. Created is
 // settled before started: Machines that are created to run count as started.
-func supply(d *scale.Decision, p *policy.Policy) {
+func supply(d *scale.Decision, s scale.Snapshot, p *policy.Policy) {
 	if d.Want == d.Have {
 		return
 	}
@@ -316,7 +316,7 @@ func supply(d *scale.Decision, p *policy.Policy) {
 
 	pick.Create = max(0, want.Created-d.Have.Created)
 	if pick.Create > 0 {
-		if _, ok := place.Template(d.Inventory); !ok {
+		if _, ok := place.Template(d.Inventory, s.Overview); !ok {
 			say("%d more cannot be created: no Machine of the group can be cloned (it needs a reachable host and no volume)", pick.Create)
 			pick.Create = 0
 		}

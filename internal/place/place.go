@@ -104,12 +104,13 @@ func order(members []scale.Member, rank func(scale.Member) (int, bool)) []scale.
 
 // Template returns the Machine to clone: one that runs before one that does
 // not, of the newest release, on a host that answers, with a complete config
-// and no volume. It reports false when there is none.
-func Template(members []scale.Member) (scale.Member, bool) {
+// and no volume. It reports false when there is none. Members of an overview
+// tell nothing of their configs; there any may turn out to be fit.
+func Template(members []scale.Member, overview bool) (scale.Member, bool) {
 	var best scale.Member
 	found := false
 	for _, m := range members {
-		if m.Config == nil || m.HasMounts || m.Host != scale.HostOK {
+		if m.Config == nil && !overview || m.HasMounts || m.Host != scale.HostOK {
 			continue
 		}
 		if !found || templateLess(m, best) {

@@ -52,7 +52,7 @@ func clones(s scale.Snapshot, d scale.Decision, p *policy.Policy, why string) []
 	if n == 0 {
 		return nil
 	}
-	template, ok := place.Template(d.Inventory)
+	template, ok := place.Template(d.Inventory, s.Overview)
 	if !ok {
 		return nil
 	}

@@ -11,6 +11,11 @@ type Snapshot struct {
 	// Complete is false when some part of the platform did not answer. Machines
 	// that are missing then may well exist.
 	Complete bool
+	// Overview is set when the Machines are rows of an org-wide list: they may lag
+	// and tell nothing of hosts, volumes, leases, cordons and the rest of a
+	// configuration, which is as if all were plain. An overview tells that
+	// something may be to do. Before acting, the app's own list is read.
+	Overview bool
 	// Release is filled in only when the decision would act.
 	Release Release
 }
