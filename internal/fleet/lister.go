@@ -22,12 +22,8 @@ type API interface {
 	CurrentRelease(ctx context.Context, app scale.App) (scale.Release, error)
 }
 
-// How long a write of ours is shown although the platform does not show it yet.
 // Reads of an app's own list may lag its writes by seconds.
-const (
-	showWrite  = 10 * time.Second
-	showCreate = 30 * time.Second
-)
+var ownListLag = lag{write: 10 * time.Second, create: 30 * time.Second}
 
 // Lister reads each app's own list of Machines, which is the authority for
 // acting. It may be used by many goroutines at once.
@@ -40,19 +36,11 @@ type Lister struct {
 
 // appView is what is remembered of one app between reads.
 type appView struct {
-	writes map[scale.MachineID]write
+	writes overlay
 	// last is the Machines of the last read; a Machine missing for the first time
 	// is still shown from here.
 	last    map[scale.MachineID]scale.Machine
 	missing map[scale.MachineID]bool
-}
-
-// write is one change of ours that the platform may not show yet.
-type write struct {
-	verb  scale.Verb
-	from  scale.State // the state before it
-	clone *scale.Machine
-	at    time.Time
 }
 
 // NewLister returns a Lister that reads through api.
@@ -76,7 +64,7 @@ func (l *Lister) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, e
 	defer l.mu.Unlock()
 	view := l.view(app)
 	machines, complete := view.recall(machines)
-	machines = view.overlay(machines, now)
+	machines = view.writes.show(machines, now, ownListLag)
 	slices.SortFunc(machines, func(a, b scale.Machine) int { return cmp.Compare(a.ID, b.ID) })
 	for i := 1; i < len(machines); i++ {
 		if machines[i].ID == machines[i-1].ID {
@@ -90,13 +78,7 @@ func (l *Lister) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, e
 func (l *Lister) Wrote(app scale.App, outcomes []scale.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	view := l.view(app)
-	for _, o := range outcomes {
-		if o.Result != scale.Done || o.Machine == "" {
-			continue
-		}
-		view.writes[o.Machine] = write{verb: o.Action.Verb, from: o.Action.State, clone: o.Clone, at: o.At}
-	}
+	l.view(app).writes.wrote(outcomes)
 }
 
 // Forget drops what is remembered of an app that is no longer governed.
@@ -110,7 +92,7 @@ func (l *Lister) Forget(app scale.App) {
 func (l *Lister) view(app scale.App) *appView {
 	v := l.apps[app]
 	if v == nil {
-		v = &appView{writes: make(map[scale.MachineID]write)}
+		v = &appView{writes: make(overlay)}
 		l.apps[app] = v
 	}
 	return v
@@ -139,47 +121,4 @@ func (v *appView) recall(machines []scale.Machine) ([]scale.Machine, bool) {
 	}
 	v.last, v.missing = seen, missing
 	return machines, len(missing) == 0
-}
-
-// overlay shows our own recent writes where the list does not show them yet, and
-// forgets those it does.
-func (v *appView) overlay(machines []scale.Machine, now time.Time) []scale.Machine {
-	if len(v.writes) == 0 {
-		return machines
-	}
-	listed := make(map[scale.MachineID]bool, len(machines))
-	out := make([]scale.Machine, 0, len(machines)+len(v.writes))
-	for _, m := range machines {
-		listed[m.ID] = true
-		w, ok := v.writes[m.ID]
-		switch {
-		case !ok:
-		case w.verb == scale.Create, m.State != w.from, now.Sub(w.at) > showWrite:
-			delete(v.writes, m.ID)
-		default:
-			m.State = shown(w.verb)
-		}
-		out = append(out, m)
-	}
-	for id, w := range v.writes {
-		switch {
-		case listed[id]:
-		case w.verb == scale.Create && w.clone != nil && now.Sub(w.at) <= showCreate:
-			out = append(out, *w.clone)
-		default:
-			delete(v.writes, id)
-		}
-	}
-	return out
-}
-
-// shown is the state of a Machine on which the verb was just carried out.
-func shown(v scale.Verb) scale.State {
-	switch v {
-	case scale.Start:
-		return scale.StateStarting
-	case scale.Stop:
-		return scale.StateStopping
-	}
-	return scale.StateDestroying
 }

@@ -84,6 +84,24 @@ func TestOwnWritesAreShownUntilSeen(t *testing.T) {
 	})
 }
 
+// A Machine that was stopped for long and that we just started has been starting
+// for a moment, not for as long as it was stopped.
+func TestOwnWritesAreRecent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := m("1", "stopped")
+		old.UpdatedAt = time.Now().Add(-time.Hour)
+		l := fleet.NewLister(&list{machines: []scale.Machine{old}})
+		l.Wrote("web", []scale.Outcome{{Action: scale.Action{Verb: scale.Start, Machine: "1", State: "stopped"}, Result: scale.Done, Machine: "1", At: time.Now()}})
+		s, err := l.Snapshot(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Machines[0]; got.State != "starting" || !got.UpdatedAt.Equal(time.Now()) {
+			t.Errorf("got %s since %s, want starting since now", got.State, got.UpdatedAt)
+		}
+	})
+}
+
 // A create that the list never shows is forgotten after a while.
 func TestUnseenCreateIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -1,0 +1,79 @@
+package fleet
+
+import (
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+)
+
+// overlay is our own recent writes to the Machines of one app, which a list may
+// not show yet.
+type overlay map[scale.MachineID]write
+
+// write is one change of ours that the platform may not show yet.
+type write struct {
+	verb  scale.Verb
+	from  scale.State // the state before it
+	clone *scale.Machine
+	at    time.Time
+}
+
+// lag is how long after a write a list may still not show it.
+type lag struct {
+	write, create time.Duration
+}
+
+// wrote remembers what the outcomes changed.
+func (o overlay) wrote(outcomes []scale.Outcome) {
+	for _, done := range outcomes {
+		if done.Result != scale.Done || done.Machine == "" {
+			continue
+		}
+		o[done.Machine] = write{verb: done.Action.Verb, from: done.Action.State, clone: done.Clone, at: done.At}
+	}
+}
+
+// show returns the machines of a list read at asOf with our own recent writes,
+// where the list does not show them yet, and forgets those it does. Machines that
+// we created and the list lacks come last. The machines given stay as they are.
+func (o overlay) show(machines []scale.Machine, asOf time.Time, lag lag) []scale.Machine {
+	if len(o) == 0 {
+		return machines
+	}
+	listed := make(map[scale.MachineID]bool, len(machines))
+	out := make([]scale.Machine, 0, len(machines)+len(o))
+	for _, m := range machines {
+		listed[m.ID] = true
+		w, ok := o[m.ID]
+		switch {
+		case !ok:
+		case w.verb == scale.Create, m.State != w.from, asOf.Sub(w.at) > lag.write:
+			delete(o, m.ID)
+		default:
+			// With the time of the state before, it would pass for stuck in this one.
+			m.State, m.UpdatedAt = shown(w.verb), w.at
+		}
+		out = append(out, m)
+	}
+	for id, w := range o {
+		switch {
+		case listed[id]:
+		case w.verb == scale.Create && w.clone != nil && asOf.Sub(w.at) <= lag.create:
+			out = append(out, *w.clone)
+		default:
+			delete(o, id)
+		}
+	}
+	return out
+}
+
+// shown is the state of a Machine on which the verb was just carried out.
+func shown(v scale.Verb) scale.State {
+	switch v {
+	case scale.Start:
+		return scale.StateStarting
+	case scale.Stop:
+		return scale.StateStopping
+	}
+	return scale.StateDestroying
+}
