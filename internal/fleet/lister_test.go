@@ -84,6 +84,42 @@ func TestOwnWritesAreShownUntilSeen(t *testing.T) {
 	})
 }
 
+// A list that lags shows a Machine in states from before our write, also in
+// others than the one that we acted on. Believed, they would have the Machine
+// counted again, and another one taken away in its place.
+func TestOlderStatesDoNotHideOwnWrites(t *testing.T) {
+	for _, c := range []struct {
+		verb          scale.Verb
+		shown         scale.State
+		older, caught []scale.State
+	}{
+		{scale.Destroy, "destroying", []scale.State{"created", "starting", "started", "stopping", "stopped"}, []scale.State{"destroying"}},
+		{scale.Stop, "stopping", []scale.State{"created", "starting", "started"}, []scale.State{"stopping", "stopped"}},
+		{scale.Start, "starting", []scale.State{"created", "stopping", "stopped", "suspended"}, []scale.State{"starting", "started"}},
+	} {
+		t.Run(string(c.verb), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				api := &list{}
+				l := fleet.NewLister(api)
+				acted := c.older[len(c.older)-1]
+				l.Wrote("web", []scale.Outcome{{Action: scale.Action{Verb: c.verb, Machine: "1", State: acted}, Result: scale.Done, Machine: "1", At: time.Now()}})
+				for _, state := range c.older {
+					api.machines = []scale.Machine{m("1", state)}
+					if got, _ := states(t, l); got["1"] != c.shown {
+						t.Errorf("listed %s, shown %s, want %s", state, got["1"], c.shown)
+					}
+				}
+				for _, state := range c.caught {
+					api.machines = []scale.Machine{m("1", state)}
+					if got, _ := states(t, l); got["1"] != state {
+						t.Errorf("listed %s, shown %s, want it believed", state, got["1"])
+					}
+				}
+			})
+		})
+	}
+}
+
 // A Machine that was stopped for long and that we just started has been starting
 // for a moment, not for as long as it was stopped.
 func TestOwnWritesAreRecent(t *testing.T) {

@@ -13,7 +13,6 @@ type overlay map[scale.MachineID]write
 // write is one change of ours that the platform may not show yet.
 type write struct {
 	verb  scale.Verb
-	from  scale.State // the state before it
 	clone *scale.Machine
 	at    time.Time
 }
@@ -29,7 +28,7 @@ func (o overlay) wrote(outcomes []scale.Outcome) {
 		if done.Result != scale.Done || done.Machine == "" {
 			continue
 		}
-		o[done.Machine] = write{verb: done.Action.Verb, from: done.Action.State, clone: done.Clone, at: done.At}
+		o[done.Machine] = write{verb: done.Action.Verb, clone: done.Clone, at: done.At}
 	}
 }
 
@@ -47,7 +46,7 @@ func (o overlay) show(machines []scale.Machine, asOf time.Time, lag lag) []scale
 		w, ok := o[m.ID]
 		switch {
 		case !ok:
-		case w.verb == scale.Create, m.State != w.from, asOf.Sub(w.at) > lag.write:
+		case w.verb == scale.Create, w.seen(m.State), asOf.Sub(w.at) > lag.write:
 			delete(o, m.ID)
 		default:
 			// With the time of the state before, it would pass for stuck in this one.
@@ -76,4 +75,22 @@ func shown(v scale.Verb) scale.State {
 		return scale.StateStopping
 	}
 	return scale.StateDestroying
+}
+
+// seen reports whether a Machine that is listed in the state shows the write, or
+// what came after it. Any other state is from before, not only the one in which
+// the Machine was when it was written to: a list that lags by seconds goes
+// through all of them.
+func (w write) seen(s scale.State) bool {
+	switch s {
+	case scale.StateDestroying, scale.StateDestroyed:
+		return true
+	case scale.StateCreated:
+		return false
+	case scale.StateStopping, scale.StateStopped, scale.StateSuspending, scale.StateSuspended:
+		return w.verb == scale.Stop
+	case scale.StateFailed:
+		return w.verb != scale.Destroy
+	}
+	return w.verb == scale.Start
 }
