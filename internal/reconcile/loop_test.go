@@ -28,6 +28,9 @@ type world struct {
 	applied  map[scale.App]int // guarded by mu
 	releases int               // guarded by mu
 
+	releaseHangs bool
+	late         []error // guarded by mu; why a plan came too late to be carried out
+
 	forgotten []scale.App
 }
 
@@ -56,7 +59,11 @@ func (w *world) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, er
 	}}, nil
 }
 
-func (w *world) Release(context.Context, scale.App) (scale.Release, error) {
+func (w *world) Release(ctx context.Context, _ scale.App) (scale.Release, error) {
+	if w.releaseHangs {
+		<-ctx.Done()
+		return scale.Release{}, context.Cause(ctx)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.releases++
@@ -65,9 +72,12 @@ func (w *world) Release(context.Context, scale.App) (scale.Release, error) {
 
 func (w *world) Wrote(scale.App, []scale.Outcome) {}
 
-func (w *world) Apply(_ context.Context, _ scale.Snapshot, p scale.Plan) []scale.Outcome {
+func (w *world) Apply(ctx context.Context, _ scale.Snapshot, p scale.Plan) []scale.Outcome {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := context.Cause(ctx); err != nil {
+		w.late = append(w.late, err)
+	}
 	w.applied[p.App] += len(p.Actions)
 	var out []scale.Outcome
 	for _, a := range p.Actions {
@@ -134,6 +144,24 @@ func TestLoopKeepsTheInterval(t *testing.T) {
 		}
 		if w.releases != 0 {
 			t.Errorf("asked %d times for the release with nothing to do", w.releases)
+		}
+	})
+}
+
+// A question for the release that hangs leaves time to add what is wanted, and
+// nothing is removed meanwhile.
+func TestReleaseThatHangsLeavesTimeToAct(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.releaseHangs = true
+		_, reports := run(t, 5*time.Second, 2, always(w.target("more", "2"), w.target("fewer", "0")))
+		if w.applied["more"] != 1 || w.applied["fewer"] != 0 || len(w.late) > 0 {
+			t.Errorf("%d actions to add and %d to remove, too late: %v; want one and none", w.applied["more"], w.applied["fewer"], w.late)
+		}
+		for _, r := range reports {
+			if r.Took > 4*time.Second {
+				t.Errorf("the pass over %s took %s of its 10s", r.App, r.Took)
+			}
 		}
 	})
 }

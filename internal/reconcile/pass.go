@@ -92,7 +92,7 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, now func() time.Time
 	// Only now that something is to be done is it worth asking whether somebody
 	// else is at work. If nobody can tell, what adds goes ahead: load does not wait
 	// for the release service, and Decide holds back what removes.
-	release, releaseErr := t.Fleet.Release(ctx, t.App)
+	release, releaseErr := releaseOf(ctx, t)
 	snapshot.Release = release
 	if releaseErr != nil {
 		snapshot.Release = scale.Release{Unavailable: releaseErr.Error()}
@@ -107,6 +107,21 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, now func() time.Time
 	t.Fleet.Wrote(t.App, r.Outcomes)
 	r.Err = errors.Join(releaseErr, failures(r.Outcomes))
 	return r, decide.Observe(next, r.Outcomes, now())
+}
+
+// releaseTimeout bounds the question for the release, tries again included.
+const releaseTimeout = 5 * time.Second
+
+// releaseOf asks for the app's release, for a third of the pass at most: a
+// service that hangs must leave time to act.
+func releaseOf(ctx context.Context, t Target) (scale.Release, error) {
+	limit := releaseTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(deadline)/3)
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
+	defer cancel()
+	return t.Fleet.Release(ctx, t.App)
 }
 
 // collect reads all of the target's metrics side by side. A source that hangs
