@@ -159,38 +159,46 @@ func TestFailures(t *testing.T) {
 		parts []string
 	}{
 		{
-			"bad token", with("FAS_API_TOKEN="+bad, "FAS_PROMETHEUS_TOKEN=FlyV1 "+deployToken), []string{"once"},
+			"bad token", with("FAS_API_TOKEN="+bad, "FAS_PROMETHEUS_TOKEN=FlyV1 "+deployToken),
+			[]string{"once"},
 			[]string{`app "worker": list machines for app "worker": GET /v1/apps/worker/machines: 401: unauthorized`},
 		},
 		{
-			"bad token for the list of apps", with("FAS_API_TOKEN="+bad, "FAS_APP_NAME=w*", "FAS_ORG=acme"), []string{"plan"},
+			"bad token for the list of apps", with("FAS_API_TOKEN="+bad, "FAS_APP_NAME=w*", "FAS_ORG=acme"),
+			[]string{"plan"},
 			[]string{`organisation "acme"`, "401", "You must be authenticated"},
 		},
 		{
-			"bad token for the metrics", with("FAS_PROMETHEUS_TOKEN=" + bad), []string{"eval"},
+			"bad token for the metrics", with("FAS_PROMETHEUS_TOKEN=" + bad),
+			[]string{"eval"},
 			[]string{`started-machine-count "ceil(queue_depth / 10)" has no value`, "HTTP status 401", strings.TrimPrefix(p.URL(), "http://")},
 		},
 		{
-			"no metrics server", with("FAS_PROMETHEUS_ADDRESS=http://user:" + bad + "@" + dead), []string{"eval"},
+			"no metrics server", with("FAS_PROMETHEUS_ADDRESS=http://user:" + bad + "@" + dead),
+			[]string{"eval"},
 			[]string{`app "worker"`, "has no value", "queue_depth is error", dead, "connection refused"},
 		},
 		{
-			"no metrics server for a pass", with("FAS_PROMETHEUS_ADDRESS=http://" + dead), []string{"once"},
+			"no metrics server for a pass", with("FAS_PROMETHEUS_ADDRESS=http://" + dead),
+			[]string{"once"},
 			[]string{"has no value", dead, "connection refused"},
 		},
 		{
-			"no value", env, []string{"eval", "-prometheus.query", "sum(nothing)"},
+			"no value", env,
+			[]string{"eval", "-prometheus.query", "sum(nothing)"},
 			[]string{"queue_depth is empty", "no series"},
 		},
 		{
-			"no platform", with("FLY_FLAPS_BASE_URL=http://" + dead), []string{"plan"},
+			"no platform", with("FLY_FLAPS_BASE_URL=http://" + dead),
+			[]string{"plan"},
 			[]string{`list machines for app "worker"`, dead, "connection refused"},
 		},
 		{"no such app", env, []string{"once", "-app", "workers"}, []string{`app "workers"`, "404"}},
 		{"no app matches", with("FAS_ORG=acme"), []string{"plan", "-app", "web-*"}, []string{"no app matches", "app-name and org"}},
 		{"no such organization", with("FAS_ORG=nobody"), []string{"plan", "-app", "web-*"}, []string{`organisation "nobody"`}},
 		{
-			"address in use", with("FAS_LISTEN=" + strings.TrimPrefix(p.URL(), "http://")), []string{"serve"},
+			"address in use", with("FAS_LISTEN=" + strings.TrimPrefix(p.URL(), "http://")),
+			[]string{"serve"},
 			[]string{strings.TrimPrefix(p.URL(), "http://"), `setting "listen"`, "address already in use"},
 		},
 	} {

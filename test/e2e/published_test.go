@@ -93,7 +93,7 @@ func daemon(t *testing.T, env []string, args ...string) *process {
 		}
 		for _, path := range []string{"/", "/healthz", "/readyz?verbose", "/metrics", "/api/v1/targets"} {
 			// The test's context has ended by now.
-			resp, err := new(http.Client).Get(s.address + path) //nolint:noctx // answered at once or refused
+			resp, err := new(http.Client).Get(s.address + path)
 			if err != nil {
 				t.Errorf("GET %s: %v", path, err)
 				continue

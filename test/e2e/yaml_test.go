@@ -95,8 +95,12 @@ func everyKeyKept(t *testing.T, p *platform) {
 		app, group   string
 		all, started int
 	}{
-		{"batch", "cron", 2, 2}, {"shop", "cron", 1, 0}, {"shop", "worker", 4, 2},
-		{"preview-a", "app", 3, 1}, {"preview-b", "app", 2, 0}, {"previous", "app", 3, 3},
+		{"batch", "cron", 2, 2},
+		{"shop", "cron", 1, 0},
+		{"shop", "worker", 4, 2},
+		{"preview-a", "app", 3, 1},
+		{"preview-b", "app", 2, 0},
+		{"previous", "app", 3, 3},
 	} {
 		all, started := p.count(t, c.app, c.group), p.count(t, c.app, c.group, scale.StateStarted)
 		if all != c.all || started != c.started {
