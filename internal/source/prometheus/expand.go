@@ -45,6 +45,7 @@ type segment struct {
 type place struct {
 	quote   byte // the quote of the string it stands in, 0 outside of strings
 	regexp  bool // the string is a pattern
+	braces  bool // it stands among the matchers of a selector
 	nothing bool // no variable: the end of the query
 }
 
@@ -79,6 +80,7 @@ func parseTemplate(query string) template {
 		from    int // start of the text that is not in t yet
 		at      place
 		pattern bool // outside of strings: what comes next stands after =~ or !~
+		braces  bool // outside of strings: a brace is open
 	)
 	for i := 0; i < len(query); {
 		if n := variableAt(query[i:]); n > 0 {
@@ -99,7 +101,7 @@ func parseTemplate(query string) template {
 				continue
 			}
 		case c == '"' || c == '\'' || c == '`':
-			at = place{quote: c, regexp: pattern}
+			at = place{quote: c, regexp: pattern, braces: braces}
 			pattern = false
 		case c == '\\':
 			// MetricsQL: part of a name. What follows is no quote.
@@ -109,6 +111,9 @@ func parseTemplate(query string) template {
 		case c == '#':
 			i += commentLen(query[i:])
 			continue
+		case c == '{' || c == '}':
+			braces = c == '{'
+			pattern = false
 		case c == '~' && i > 0 && (query[i-1] == '=' || query[i-1] == '!'):
 			pattern = true
 		case c != ' ' && c != '\t' && c != '\n' && c != '\r':
