@@ -42,6 +42,15 @@ func parseProblem(body []byte) problem {
 			p.message = string(nested.Message)
 		}
 	}
+	if p.message == "" {
+		// GraphQL's form, which comes with other statuses than 200 as well.
+		var list []struct {
+			Message text `json:"message"`
+		}
+		if json.Unmarshal(fields["errors"], &list) == nil && len(list) > 0 {
+			p.message = string(list[0].Message)
+		}
+	}
 	if p.message == "" && p.code == "" {
 		p.message = string(bytes.TrimSpace(body))
 	}

@@ -35,6 +35,16 @@ type Error struct {
 
 // Error implements error.
 func (e *Error) Error() string {
+	text := e.Condition()
+	if e.RequestID != "" {
+		text += fmt.Sprintf(" (request %s)", e.RequestID)
+	}
+	return text
+}
+
+// Condition is the error's text without what is different each time the same
+// thing goes wrong.
+func (e *Error) Condition() string {
 	var b strings.Builder
 	action := strings.ReplaceAll(e.Op, "_", " ")
 	b.WriteString(action)
@@ -68,8 +78,8 @@ func (e *Error) Error() string {
 		b.WriteString(": ")
 		b.WriteString(e.Message)
 	}
-	if e.RequestID != "" {
-		fmt.Fprintf(&b, " (request %s)", e.RequestID)
+	if e.Kind == KindUnauthorized {
+		b.WriteString("; check that the API token is right, not expired, and may see this")
 	}
 	return b.String()
 }

@@ -148,7 +148,7 @@ func TestErrorText(t *testing.T) {
 		},
 		{
 			"token echoed", list, 401, `{"error":"bad token ` + secret + `"}`,
-			`list machines for app "web": GET /v1/apps/web/machines: 401: bad token [redacted] (request 01JREQ)`,
+			`list machines for app "web": GET /v1/apps/web/machines: 401: bad token [redacted]; check that the API token is right, not expired, and may see this (request 01JREQ)`,
 		},
 		{
 			"numeric status field", list, 404, `{"status":404,"error":{"message":"nested"}}`,

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/decide"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
 // Config says how the loop runs.
@@ -106,9 +107,9 @@ func (l *Loop) keepDiscovering(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			if err.Error() != note {
+			if now := condition(err); now != note {
 				l.logger.Warn("list of apps not available; going on with the apps known", "error", err)
-				note = err.Error()
+				note = now
 			}
 			wait = min(retry, l.cfg.Refresh)
 			retry = min(2*retry, discoverRetryCap)
@@ -229,14 +230,11 @@ func (l *Loop) visit(ctx context.Context, key string) {
 func (l *Loop) log(g *governed, r Report) {
 	logger := l.logger.With("app", r.App, "process_group", r.Group)
 	note := ""
-	if r.Decision != nil {
-		note = r.Decision.Hold.String()
-		if len(r.Decision.Steps) > 0 && r.Decision.Want == r.Decision.Have {
-			note = r.Decision.Line()
-		}
-	}
-	if r.Err != nil {
-		note = r.Err.Error()
+	switch {
+	case r.Err != nil:
+		note = condition(r.Err)
+	case r.Decision != nil && r.Decision.Hold > scale.HoldNone:
+		note = heldBy(r.Decision)
 	}
 	changed := note != g.note
 	g.note = note
@@ -251,4 +249,24 @@ func (l *Loop) log(g *governed, r Report) {
 	default:
 		logger.Debug("nothing to do", "decision", r.Decision.Line(), "took", r.Took)
 	}
+}
+
+// condition is the text of an error without what is different each time the same
+// thing goes wrong, such as the identifier of a request.
+func condition(err error) string {
+	var c interface{ Condition() string }
+	if errors.As(err, &c) {
+		return c.Condition()
+	}
+	return err.Error()
+}
+
+// heldBy is why a decision holds, without the values of the pass.
+func heldBy(d *scale.Decision) string {
+	for _, s := range d.Steps {
+		if s.Stage == scale.StageSafety {
+			return s.Reason
+		}
+	}
+	return d.Hold.String()
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -28,6 +29,14 @@ import (
 var program string
 
 func TestMain(m *testing.M) {
+	flag.Parse()
+	// The tests wait for other processes most of the time, so that more of them fit
+	// on a machine than it has processors. What the command line says goes before.
+	if set := flag.Lookup("test.parallel"); set.Value.String() == set.DefValue {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
+	}
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "fly-autoscaler-e2e")
 		if err != nil {
@@ -58,13 +67,12 @@ func newPlatform(t *testing.T, scenario string) *platform {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Metrics.Interval = time.Second
 	world, err := s.World(time.Now().Truncate(time.Second), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	opts := s.Options()
-	opts.Metrics.Interval = time.Second
-	server, err := flysim.Start(t.Context(), "127.0.0.1:0", world, opts)
+	server, err := flysim.Start(t.Context(), "127.0.0.1:0", world, s.Options())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,6 +213,8 @@ func (p *platform) env(more ...string) []string {
 	return append([]string{
 		"HOME=/nonexistent", "FLY_FLAPS_BASE_URL=" + p.URL(), "FLY_API_BASE_URL=" + p.URL(),
 		"FAS_LISTEN=127.0.0.1:0", "FAS_INTERVAL=1s",
+		// The race detector's own pause at the end of a process tells nothing here.
+		"GORACE=atexit_sleep_ms=0",
 	}, more...)
 }
 
