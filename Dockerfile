@@ -1,0 +1,18 @@
+FROM golang:1.26 AS build
+WORKDIR /src
+COPY go.mod go.sum ./
+RUN go mod download
+COPY . .
+ARG VERSION=
+RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$VERSION" -o /fly-autoscaler ./cmd/fly-autoscaler
+# Names for the users, for whoever looks them up.
+RUN printf 'root:x:0:0::/:/\napp:x:10001:10001::/:/\n' >/passwd && printf 'root:x:0:\napp:x:10001:\n' >/group
+
+FROM scratch
+COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=build /passwd /group /etc/
+COPY --from=build /fly-autoscaler /fly-autoscaler
+USER 10001:10001
+EXPOSE 9090
+ENTRYPOINT ["/fly-autoscaler"]
+CMD ["serve"]
