@@ -175,7 +175,6 @@ func (d demo) follow(ctx context.Context, platform, serve *child, watch *demoWat
 		case <-ctx.Done():
 			return nil
 		case <-timeUp:
-			watch.look(ctx)
 			return nil
 		case <-platform.done:
 			return ended(ctx, platform.died())

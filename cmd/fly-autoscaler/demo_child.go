@@ -72,13 +72,13 @@ func (c *child) died() error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	words := ""
+	var words strings.Builder
 	for _, line := range append(c.last, c.partial) {
 		if line != "" {
-			words += "\n  " + c.name + ": " + line
+			words.WriteString("\n  " + c.name + ": " + line)
 		}
 	}
-	return fmt.Errorf("%s (%s) ended before its time: %s%s", c.name, c.path, how, words)
+	return fmt.Errorf("%s (%s) ended before its time: %s%s", c.name, c.path, how, words.String())
 }
 
 // Write takes what the process prints. It never blocks and never fails.

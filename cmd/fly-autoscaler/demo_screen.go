@@ -37,7 +37,7 @@ const (
 	demoWidth       = 80
 	demoHeight      = 24
 	demoLeastWidth  = 60
-	demoLeastHeight = 16
+	demoLeastHeight = 18
 )
 
 // liveScreen redraws a picture in place.

@@ -166,13 +166,13 @@ const (
 func (s *demoStory) verdict(now time.Time) (string, demoOutcome) {
 	elapsed := now.Sub(s.start)
 	text := fmt.Sprintf("In %s: %s %s; Machines started %s, created up to %d.\n", elapsed.Round(time.Second), demoMetric, s.load, s.machines, s.mostCreated)
-	text += fmt.Sprintf("%d decisions: %d creates, %d starts, %d stops, %d destroys; reasons above.\n",
+	text += fmt.Sprintf("Decisions: %d, with %d creates, %d starts, %d stops, %d destroys; reasons above.\n",
 		s.decisions, s.did[string(scale.Create)], s.did[string(scale.Start)], s.did[string(scale.Stop)], s.did[string(scale.Destroy)])
 	switch {
 	case s.load.size() >= demoLoadSwing && s.machines.size() >= demoMachineSwing:
 		return text + "The Machines followed the load up and down.", demoFollowed
 	case elapsed < demoWave:
-		return text + fmt.Sprintf("Too early to tell whether the Machines follow the load: a wave takes %s.", demoWave), demoTooEarly
+		return text + "Too early to tell whether the Machines follow the load: -for 30s is long enough.", demoTooEarly
 	case s.load.size() < demoLoadSwing:
 		return text + "The load did not rise and fall as it should have.", demoLost
 	}
