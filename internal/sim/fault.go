@@ -57,7 +57,8 @@ type Fault struct {
 	For         Duration `json:"for,omitempty" yaml:"for"`                 // how long it may strike from then; 0 means for ever
 
 	// Applied has the call take effect before the fault strikes: the answer is
-	// lost, not the effect. It goes with error, cut and hang.
+	// lost, not the effect. It goes with error, cut and hang; with slow, a call
+	// whose client has gone takes effect all the same, late.
 	Applied  bool        `json:"applied,omitempty" yaml:"applied"`
 	Status   int         `json:"status,omitempty" yaml:"status"`     // of error (500) and capacity (422)
 	Message  string      `json:"message,omitempty" yaml:"message"`   // of error; the status's own text when empty

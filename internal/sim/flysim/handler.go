@@ -255,7 +255,11 @@ func (h *Handler) serve(out http.ResponseWriter, r *http.Request, op string, run
 	now := h.now() // from here on delays count, whoever moves the clock meanwhile
 	if f := h.world.Fault(q, sim.FaultSlow); f != nil {
 		now = now.Add(time.Duration(f.Duration))
-		if !h.sleepUntil(r.Context(), now) {
+		ctx := r.Context()
+		if f.Applied {
+			ctx = context.WithoutCancel(ctx) // the platform goes on when the client is gone
+		}
+		if !h.sleepUntil(ctx, now) {
 			return
 		}
 	}
