@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/app"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
@@ -48,7 +49,7 @@ follows: what was measured, what is there, and what came of it.
 					return err
 				}
 				failed := evalErrors(reports)
-				if failed == nil || len(reports) > 1 {
+				if failed == nil || valued(reports) {
 					// A script must not take an unknown count for one that is not defined.
 					if err := printLimits(env.stdout, settings, reports); err != nil {
 						return err
@@ -104,11 +105,33 @@ func evalErrors(reports []app.Report) error {
 			errs = append(errs, fmt.Errorf("app %q: %w", r.App, r.Err))
 			continue
 		}
-		for _, l := range r.Decision.Limits.Each() {
+		for _, l := range settingsOf(r.Decision.Limits) {
 			if l.Defined && !l.Known {
 				errs = append(errs, fmt.Errorf("app %q: %s-machine-count %q has no value: %s", r.App, l.Name, l.Source, l.Reason))
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// valued reports whether some target's expressions all have values, although
+// another's may not.
+func valued(reports []app.Report) bool {
+	return slices.ContainsFunc(reports, func(r app.Report) bool { return evalErrors([]app.Report{r}) == nil })
+}
+
+// settingsOf names limits as the settings do, in which an exact count is one.
+func settingsOf(l scale.Limits) []scale.NamedLimit {
+	var out []scale.NamedLimit
+	for _, pair := range []struct {
+		name   string
+		lo, hi scale.Limit
+	}{{"created", l.MinCreated, l.MaxCreated}, {"started", l.MinStarted, l.MaxStarted}} {
+		if pair.lo == pair.hi {
+			out = append(out, scale.NamedLimit{Name: pair.name, Limit: pair.lo})
+			continue
+		}
+		out = append(out, scale.NamedLimit{Name: "min-" + pair.name, Limit: pair.lo}, scale.NamedLimit{Name: "max-" + pair.name, Limit: pair.hi})
+	}
+	return out
 }

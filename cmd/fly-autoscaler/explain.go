@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -77,8 +78,12 @@ func arrow(from, to int) string {
 
 // table aligns the columns that rows separates by tabs.
 func table(w io.Writer, rows func(io.Writer)) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	var text strings.Builder
+	t := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
 	rows(t)
-	// What cannot be written to the terminal cannot be reported there either.
-	_ = t.Flush()
+	_ = t.Flush() // writing to a strings.Builder does not fail
+	for line := range strings.Lines(text.String()) {
+		// What cannot be written to the terminal cannot be reported there either.
+		_, _ = fmt.Fprintln(w, strings.TrimRight(line, " \n"))
+	}
 }

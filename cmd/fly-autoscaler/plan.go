@@ -36,7 +36,8 @@ func onceCommand() command {
 		help: `
 Makes one pass over every target, as serve does each interval, prints what was done,
 and ends: with status 0 if every pass went well, also when there was nothing to do, and
-with 1 if one failed or a metric was unknown. For cron and scheduled Machines. With -dry-run nothing is changed.
+with 1 if one failed or an expression had no value. For cron and scheduled Machines.
+With -dry-run nothing is changed.
 
 	fly-autoscaler once -config fly-autoscaler.yml
 ` + settingsHelp,

@@ -4,9 +4,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/app"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
 // settingsHelp ends the help of every command that takes settings.
@@ -46,7 +48,7 @@ func openApp(env environment, flags *config.Flags, least slog.Level) (*app.App, 
 		return nil, nil, err
 	}
 	logger := newLogger(env.stderr, settings.LogFormat, max(least, settings.LogLevel))
-	a, err := app.New(settings, app.Options{Logger: logger, Version: versionString()})
+	a, err := app.New(settings, app.Options{Logger: logger, Version: versionString(), Self: ownApp(env.environ)})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -59,4 +61,15 @@ func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// ownApp is the app that this process runs as. The platform tells it to every
+// Machine.
+func ownApp(environ []string) scale.App {
+	for _, variable := range environ {
+		if name, ok := strings.CutPrefix(variable, "FLY_APP_NAME="); ok {
+			return scale.App(name)
+		}
+	}
+	return ""
 }

@@ -8,6 +8,7 @@
 package actuate
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"sync"
@@ -136,10 +137,11 @@ func (r *run) record(ctx context.Context, o scale.Outcome) {
 	if o.Machine == "" {
 		o.Machine = o.Action.Machine
 	}
-	attrs := []any{
-		"app", r.plan.App, "process_group", r.plan.Group, "verb", o.Action.Verb,
-		"machine", o.Machine, "region", o.Action.Region, "result", o.Result,
+	attrs := []any{"app", r.plan.App, "process_group", r.plan.Group, "verb", o.Action.Verb}
+	if o.Machine != "" {
+		attrs = append(attrs, "machine", o.Machine)
 	}
+	attrs = append(attrs, "region", cmp.Or(o.Region, o.Action.Region), "result", o.Result)
 	if o.Reason != "" {
 		attrs = append(attrs, "reason", o.Reason)
 	}

@@ -33,6 +33,9 @@ func (r *run) create(ctx, callCtx context.Context, action scale.Action) scale.Ou
 		}
 		request.Region = region
 		last = r.createIn(callCtx, action, request)
+		if last.Region == "" {
+			last.Region = region
+		}
 		if last.Refusal != scale.RefusedCapacity {
 			break
 		}

@@ -20,6 +20,8 @@ import (
 type Options struct {
 	Logger  *slog.Logger
 	Version string
+	// Self is the app that the autoscaler itself runs as; empty off the platform.
+	Self scale.App
 }
 
 // App is a configured autoscaler. Make it with New and close it when done.
@@ -28,6 +30,7 @@ type App struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	platform *platform
+	self     scale.App
 	rules    []rule
 	cleanups []cleanup
 
@@ -46,6 +49,7 @@ func New(settings *config.Settings, options Options) (_ *App, err error) {
 	a := &App{
 		settings: settings,
 		logger:   options.Logger,
+		self:     options.Self,
 		metrics:  newMetrics(options.Version),
 		last:     make(map[string]reconcile.Report),
 	}

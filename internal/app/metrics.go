@@ -50,18 +50,18 @@ func newMetrics(version string) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		machines: map[scale.Verb]*prometheus.CounterVec{
-			scale.Start:   counter("fas_machine_start_count", "Machines started, by status (ok, failed).", "status"),
-			scale.Stop:    counter("fas_machine_stop_count", "Machines stopped, by status (ok, failed).", "status"),
+			scale.Start:   counter("fas_machine_start_count", "Machines started, by status (ok, failed, unknown).", "status"),
+			scale.Stop:    counter("fas_machine_stop_count", "Machines stopped, by status (ok, failed, unknown).", "status"),
 			scale.Create:  counter("fas_machine_create_count", "Machines created, by status (ok, failed, unknown).", "status"),
-			scale.Destroy: counter("fas_machine_destroy_count", "Machines destroyed, by status (ok, failed).", "status"),
+			scale.Destroy: counter("fas_machine_destroy_count", "Machines destroyed, by status (ok, failed, unknown).", "status"),
 		},
-		reconcile: counter("fas_reconcile_count", "Passes, by what they did (create, destroy, start, stop, no_scale) or failed.", "status"),
+		reconcile: counter("fas_reconcile_count", "Passes, by what they did: create, destroy, start, stop, no_scale (nothing to do), dry_run (would have acted), failed.", "status"),
 		passDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "fas_pass_duration_seconds", Help: "Duration of passes.", Buckets: append(buckets, 30, 60),
 		}),
 		target:         gauge("fas_target_machine_count", "Machines wanted, by kind (created, started).", "app", "process_group", "kind"),
 		current:        gauge("fas_current_machine_count", "Machines there, by kind (created, started). Started includes those that boot.", "app", "process_group", "kind"),
-		value:          gauge("fas_metric_value", "Last known value of a metric.", "app", "process_group", "metric"),
+		value:          gauge("fas_metric_value", "Value of a metric in the last pass; absent while it is unknown.", "app", "process_group", "metric"),
 		known:          gauge("fas_metric_known", "1 if the metric's value was known in the last pass, else 0.", "app", "process_group", "metric"),
 		requests:       histogram("fas_api_request_duration_seconds", "Duration of requests to the platform's API, by operation and HTTP status (0: no answer).", "operation", "status"),
 		requestErrors:  counter("fas_api_error_count", "Requests to the platform's API that failed, by operation and kind of failure.", "operation", "kind"),
@@ -73,7 +73,7 @@ func newMetrics(version string) *metrics {
 		m.machines[verb].WithLabelValues("ok")
 		m.machines[verb].WithLabelValues("failed")
 	}
-	for _, status := range []string{"create", "destroy", "start", "stop", "no_scale", "failed"} {
+	for _, status := range []string{"create", "destroy", "start", "stop", "no_scale", "dry_run", "failed"} {
 		m.reconcile.WithLabelValues(status)
 	}
 	build := gauge("fas_build_info", "1, with the version as a label.", "version")
@@ -100,6 +100,8 @@ func (m *metrics) pass(r reconcile.Report) {
 	}
 	switch {
 	case acted:
+	case !r.Plan.Empty():
+		m.reconcile.WithLabelValues("dry_run").Inc()
 	case r.Err != nil:
 		m.reconcile.WithLabelValues("failed").Inc()
 	default:

@@ -35,7 +35,7 @@ type connection struct {
 	actuator *actuate.Actuator
 
 	mu   sync.Mutex
-	orgs map[string]string // guarded by mu; organisation ids by slug, which never change
+	orgs map[string]string // guarded by mu; organization ids by slug, which never change
 }
 
 func newPlatform(settings *config.Settings, options Options, m *metrics) *platform {
@@ -75,7 +75,7 @@ func (p *platform) close() {
 	}
 }
 
-// apps lists the names of the organisation's apps that may be scaled, sorted.
+// apps lists the names of the organization's apps that may be scaled, sorted.
 func (c *connection) apps(ctx context.Context, org string) ([]scale.App, error) {
 	id, err := c.organization(ctx, org)
 	if err != nil {
@@ -83,7 +83,7 @@ func (c *connection) apps(ctx context.Context, org string) ([]scale.App, error) 
 	}
 	infos, err := c.api.Apps(ctx, id)
 	if err != nil {
-		return nil, fmt.Errorf("list the apps of organisation %q: %w", org, err)
+		return nil, fmt.Errorf("list the apps of organization %q: %w", org, err)
 	}
 	apps := make([]scale.App, 0, len(infos))
 	for _, info := range infos {
@@ -104,7 +104,7 @@ func (c *connection) organization(ctx context.Context, org string) (string, erro
 	}
 	id, err := c.api.OrganizationID(ctx, org)
 	if err != nil {
-		return "", fmt.Errorf("look up organisation %q: %w", org, err)
+		return "", fmt.Errorf("look up organization %q: %w", org, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

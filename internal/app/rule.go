@@ -71,7 +71,7 @@ func sourceTimeout(s *config.Settings) time.Duration {
 }
 
 // discover returns all targets: those of the apps that settings name, and those
-// of the apps that match a pattern. Each organisation is asked once for each
+// of the apps that match a pattern. Each organization is asked once for each
 // token; one that cannot be listed does not keep the others from being governed.
 func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 	type question struct {
@@ -85,9 +85,18 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 	asked := make(map[question]answer)
 	var targets []reconcile.Target
 	var errs []error
+	seen := make(map[string]bool)
+	govern := func(r rule, app scale.App) {
+		t := r.govern(app)
+		// An app's group is governed once: by the first rule that matches it.
+		if !seen[t.Key()] {
+			seen[t.Key()] = true
+			targets = append(targets, t)
+		}
+	}
 	for _, r := range a.rules {
 		if !r.target.Wildcard() {
-			targets = append(targets, r.govern(scale.App(r.target.AppPattern)))
+			govern(r, scale.App(r.target.AppPattern))
 			continue
 		}
 		if r.connection == nil {
@@ -103,8 +112,9 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 			}
 		}
 		for _, app := range got.apps {
-			if config.MatchApp(r.target.AppPattern, string(app)) {
-				targets = append(targets, r.govern(app))
+			// A pattern never means the autoscaler itself, which would stop itself.
+			if app != a.self && config.MatchApp(r.target.AppPattern, string(app)) {
+				govern(r, app)
 			}
 		}
 	}

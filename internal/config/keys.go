@@ -46,7 +46,7 @@ var scalars = []setting{
 	},
 	{
 		yaml: "listen", env: "FAS_LISTEN", flag: "listen", field: func(r *raw) *text { return &r.listen },
-		usage: "serve metrics, API and dashboard at this `address` (default :9090)",
+		usage: "serve metrics, health and API at this `address` (default :9090)",
 	},
 	{
 		yaml: "dry-run", env: "FAS_DRY_RUN", flag: "dry-run", field: func(r *raw) *text { return &r.dryRun }, toggle: true,

@@ -24,7 +24,7 @@ type Settings struct {
 	AppListRefreshInterval time.Duration // of the apps that a wildcard matches
 	Concurrency            int           // passes at the same time, at least 1
 
-	Listen    string // host:port of the metrics, API and dashboard; port 0 picks one
+	Listen    string // host:port of the metrics, health and API; port 0 picks one
 	DryRun    bool   // decide, but change nothing
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level

@@ -370,6 +370,12 @@ func supply(d *scale.Decision, s scale.Snapshot, p *policy.Policy) {
 	}
 	want.Created = d.Have.Created + pick.Create - len(pick.Destroy)
 	want.Started = started + pick.Launch + len(pick.Start) - len(pick.Stop)
+	if pick.Launch > 0 && want.Started > d.Want.Started {
+		say("%d of the created Machines boot at once", pick.Launch)
+	}
+	if n := d.Have.Started - started; n > 0 && want.Started < d.Want.Started {
+		say("%d of the destroyed Machines were running", n)
+	}
 	step(d, scale.StageSupply, want, strings.Join(reasons, "; "))
 }
 

@@ -207,7 +207,7 @@ func TestExchangesOfTheOfficialSDK(t *testing.T) {
 		{name: "40-post-graphql-organization", keys: []string{"variables"}, call: func(t *testing.T, c *flyapi.Client, _ exchange) error {
 			id, err := c.OrganizationID(t.Context(), "acme")
 			if id != "simorg1000" {
-				t.Errorf("got organisation %q", id)
+				t.Errorf("got organization %q", id)
 			}
 			return err
 		}},

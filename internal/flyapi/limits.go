@@ -12,7 +12,7 @@ import (
 // bucket names one token bucket: an action, and what it is done to.
 type bucket struct {
 	op string
-	id string // app, Machine or organisation; empty for GraphQL
+	id string // app, Machine or organization; empty for GraphQL
 }
 
 // rule returns the rate per second and the burst of a bucket. The platform

@@ -233,7 +233,7 @@ func (l *Loop) log(g *governed, r Report) {
 	switch {
 	case r.Err != nil:
 		note = condition(r.Err)
-	case r.Decision != nil && r.Decision.Hold > scale.HoldNone:
+	case r.Decision != nil:
 		note = heldBy(r.Decision)
 	}
 	changed := note != g.note
@@ -244,8 +244,10 @@ func (l *Loop) log(g *governed, r Report) {
 	case r.Decision == nil:
 	case !r.Plan.Empty():
 		logger.Info("scale", "decision", r.Decision.Line(), "actions", len(r.Plan.Actions), "dry_run", r.DryRun, "took", r.Took)
-	case changed && r.Decision.Hold > 0:
+	case changed && note != "":
 		logger.Warn("hold", "decision", r.Decision.Line())
+	case changed:
+		logger.Info("holds no longer", "decision", r.Decision.Line())
 	default:
 		logger.Debug("nothing to do", "decision", r.Decision.Line(), "took", r.Took)
 	}
@@ -261,12 +263,13 @@ func condition(err error) string {
 	return err.Error()
 }
 
-// heldBy is why a decision holds, without the values of the pass.
+// heldBy is why a decision holds, without the values of the pass; "" if it does
+// not.
 func heldBy(d *scale.Decision) string {
 	for _, s := range d.Steps {
 		if s.Stage == scale.StageSafety {
 			return s.Reason
 		}
 	}
-	return d.Hold.String()
+	return ""
 }

@@ -19,7 +19,7 @@ type Target struct {
 	App     scale.App
 	Policy  *policy.Policy
 	Sources []Source
-	// Fleet and Actuator are those of the target's organisation.
+	// Fleet and Actuator are those of the target's organization.
 	Fleet    Fleet
 	Actuator Actuator
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// org is an organisation.
+// org is an organization.
 type org struct {
 	slug      string
 	name      string
@@ -43,7 +43,7 @@ type app struct {
 	loadView []LoadMachine
 }
 
-// Org is what can be read of an organisation.
+// Org is what can be read of an organization.
 type Org struct {
 	Slug      string
 	Name      string
@@ -69,7 +69,7 @@ type App struct {
 	Release *Release
 }
 
-// AddOrg creates an organisation. Adding one that exists changes nothing. The
+// AddOrg creates an organization. Adding one that exists changes nothing. The
 // first org that is personal answers to the slug "personal" too.
 func (w *World) AddOrg(slug, name string, personal bool) error {
 	w.mu.Lock()
@@ -110,7 +110,7 @@ func (w *World) org(slug string) (*org, error) {
 	return nil, orgNotFound(slug)
 }
 
-// Org returns an organisation by its slug.
+// Org returns an organization by its slug.
 func (w *World) Org(slug string) (Org, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -121,7 +121,7 @@ func (w *World) Org(slug string) (Org, error) {
 	return o.view(), nil
 }
 
-// Orgs returns all organisations in order of creation.
+// Orgs returns all organizations in order of creation.
 func (w *World) Orgs() []Org {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -1,4 +1,4 @@
-// Package sim is a simulated Fly.io platform: organisations, apps, Machines,
+// Package sim is a simulated Fly.io platform: organizations, apps, Machines,
 // hosts, regions, releases, volumes, leases and the trouble that goes with
 // them. A World is pure: it does no network or file I/O, reads no clock and
 // starts no goroutine. Time passes only when Advance is called, and every

@@ -37,7 +37,7 @@ func (o SeriesOptions) Validate() error {
 	return p.err()
 }
 
-// SeriesStore is the memory of the managed metrics of all organisations. It
+// SeriesStore is the memory of the managed metrics of all organizations. It
 // holds what is scraped at a fixed interval, for a bounded time.
 //
 // A series is kept as runs of equal values at the scrape interval, because most
@@ -59,7 +59,7 @@ type SeriesStore struct {
 	dropped []*appSeries          // in order of time
 }
 
-// orgSeries is all series of one organisation.
+// orgSeries is all series of one organization.
 type orgSeries struct {
 	apps  map[string]*appSeries
 	names map[string]*seriesList // by metric name

@@ -16,7 +16,7 @@ type SeriesView struct {
 	Step   int64         // milliseconds between the samples of a run
 }
 
-// Select returns the series of an organisation that all matchers match and that
+// Select returns the series of an organization that all matchers match and that
 // have samples, or a marker of their end, from mint to maxt (Unix milliseconds,
 // both included). The order depends only on what was stored.
 func (s *SeriesStore) Select(org string, mint, maxt int64, matchers ...*labels.Matcher) []SeriesView {
@@ -62,7 +62,7 @@ func (one *series) appendRuns(to []Run, mint, maxt, step int64) []Run {
 	return to
 }
 
-// match calls fn with each series of an organisation that all matchers match.
+// match calls fn with each series of an organization that all matchers match.
 // It looks only where a matcher for the app or the name allows.
 func (s *SeriesStore) match(org string, matchers []*labels.Matcher, fn func(*series)) {
 	o := s.orgs[org]
@@ -130,8 +130,8 @@ type LiveSample struct {
 	Value  float64
 }
 
-// Live returns the newest value of every series of all organisations that has
-// not ended, sorted by name, organisation and labels.
+// Live returns the newest value of every series of all organizations that has
+// not ended, sorted by name, organization and labels.
 func (s *SeriesStore) Live() []LiveSample {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

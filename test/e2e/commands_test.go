@@ -166,7 +166,7 @@ func TestFailures(t *testing.T) {
 		{
 			"bad token for the list of apps", with("FAS_API_TOKEN="+bad, "FAS_APP_NAME=w*", "FAS_ORG=acme"),
 			[]string{"plan"},
-			[]string{`organisation "acme"`, "401", "You must be authenticated"},
+			[]string{`organization "acme"`, "401", "You must be authenticated"},
 		},
 		{
 			"bad token for the metrics", with("FAS_PROMETHEUS_TOKEN=" + bad),
@@ -195,7 +195,7 @@ func TestFailures(t *testing.T) {
 		},
 		{"no such app", env, []string{"once", "-app", "workers"}, []string{`app "workers"`, "404"}},
 		{"no app matches", with("FAS_ORG=acme"), []string{"plan", "-app", "web-*"}, []string{"no app matches", "app-name and org"}},
-		{"no such organization", with("FAS_ORG=nobody"), []string{"plan", "-app", "web-*"}, []string{`organisation "nobody"`}},
+		{"no such organization", with("FAS_ORG=nobody"), []string{"plan", "-app", "web-*"}, []string{`organization "nobody"`}},
 		{
 			"address in use", with("FAS_LISTEN=" + strings.TrimPrefix(p.URL(), "http://")),
 			[]string{"serve"},

@@ -95,7 +95,7 @@ func newPlatform(t *testing.T, scenario string) *platform {
 	return &platform{Server: server, world: world}
 }
 
-// prometheus is the address of the organisation's managed metrics.
+// prometheus is the address of the organization's managed metrics.
 func (p *platform) prometheus(org string) string { return p.URL() + "/prometheus/" + org }
 
 // fault orders trouble and returns its identifier.

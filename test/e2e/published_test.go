@@ -336,7 +336,7 @@ apps:
 	}
 }
 
-// The announcement of many apps: an organisation, a pattern, and the app's name
+// The announcement of many apps: an organization, a pattern, and the app's name
 // in the query, spelled in either way.
 func TestPublishedManyApps(t *testing.T) {
 	t.Parallel()

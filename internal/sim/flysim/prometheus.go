@@ -17,7 +17,7 @@ import (
 )
 
 // Prometheus is the managed metrics of the platform: PromQL over what a
-// store holds, one organisation at a time, under /prometheus/{org}/api/v1/. It
+// store holds, one organization at a time, under /prometheus/{org}/api/v1/. It
 // evaluates with the engine of the Prometheus server, at the world's time when
 // a request names none.
 type Prometheus struct {

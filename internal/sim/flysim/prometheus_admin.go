@@ -88,7 +88,7 @@ func gaugeValue(raw json.RawMessage) (float64, error) {
 }
 
 // serveMetrics answers GET /_sim/metrics with the newest value of every series
-// of all organisations in the Prometheus text format, so that a Prometheus
+// of all organizations in the Prometheus text format, so that a Prometheus
 // server can scrape the world. Such a server needs honor_labels, because the
 // series carry the label "instance" themselves; the label "org" is added.
 func (p *Prometheus) serveMetrics(w http.ResponseWriter, _ *http.Request) {

@@ -15,7 +15,7 @@ import (
 )
 
 // queryResult is the result of a query, in its own memory. Its encoding is
-// written by hand because a grouped query for all apps of an organisation has
+// written by hand because a grouped query for all apps of an organization has
 // tens of thousands of rows.
 type queryResult struct {
 	kind parser.ValueType

@@ -13,7 +13,7 @@ import (
 	"github.com/fly-autoscaler/fly-autoscaler/internal/sim"
 )
 
-// queryable shows the series of one organisation to the engine.
+// queryable shows the series of one organization to the engine.
 type queryable struct {
 	store *sim.SeriesStore
 	org   string

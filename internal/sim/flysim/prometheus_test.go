@@ -77,7 +77,7 @@ func (w metricsWorld) load(t *testing.T, app, text string) {
 
 func (w metricsWorld) advance(d time.Duration) { w.Advance(w.Now().Add(d)) }
 
-// get asks an endpoint of an organisation's metrics, with the parameters in
+// get asks an endpoint of an organization's metrics, with the parameters in
 // pairs, and returns the status and the body.
 func (w metricsWorld) get(t *testing.T, method, org, path string, params ...string) (int, string) {
 	t.Helper()
@@ -167,7 +167,7 @@ func TestPrometheusQueue(t *testing.T) {
 		t.Errorf("one app:\ngot  %s\nwant %s", got, want)
 	}
 	if diff := cmp.Diff(map[string]float64{"a": 5, "b": 7}, w.values(t, `sum by (app) (queue_depth)`, "app")); diff != "" {
-		t.Errorf("all apps of the organisation, and no other:\n%s", diff)
+		t.Errorf("all apps of the organization, and no other:\n%s", diff)
 	}
 	if got := w.query(t, `no_such_metric`); got != noRows {
 		t.Errorf("absent metric: got %s", got)
@@ -299,7 +299,7 @@ func TestPrometheusRefusals(t *testing.T) {
 			`{"status":"error","errorType":"bad_data","error":"no match[] parameter provided"}`,
 		},
 		{
-			"unknown organisation", "nobody", "query",
+			"unknown organization", "nobody", "query",
 			[]string{"query", "1"},
 			404,
 			`{"status":"error","errorType":"not_found","error":"organization \"nobody\" not found"}`,
@@ -427,7 +427,7 @@ func TestPrometheusFaults(t *testing.T) {
 		{"error of this app", sim.Fault{Kind: sim.FaultError, Status: 503, App: "web"}, query, 503, "Service Unavailable\n"},
 		{"error of another app", sim.Fault{Kind: sim.FaultError, Status: 503, App: "shop"}, query, 200, vector(row("web", "", "3"))},
 		{"of another app", sim.Fault{Kind: sim.FaultNaN, App: "shop"}, query, 200, vector(row("web", "", "3"))},
-		{"of another organisation", sim.Fault{Kind: sim.FaultNaN, Org: "foreign"}, query, 200, vector(row("web", "", "3"))},
+		{"of another organization", sim.Fault{Kind: sim.FaultNaN, Org: "foreign"}, query, 200, vector(row("web", "", "3"))},
 		{"of this app", sim.Fault{Kind: sim.FaultNaN, App: "web", Org: "acme"}, query, 200, vector(row("web", "", "NaN"))},
 		{"of one app, asked for all", sim.Fault{Kind: sim.FaultNaN, App: "web"}, `sum(depth)`, 200, vector(`{"metric":{},"value":[1800000015,"6"]}`)},
 	} {
