@@ -181,8 +181,19 @@ func (p *printer) rollup(e *metricsql.RollupExpr) error {
 
 func (p *printer) selector(e *metricsql.MetricExpr) error {
 	groups := e.LabelFilterss
+	for _, group := range groups {
+		names := 0
+		for _, f := range group {
+			if isName(f) {
+				names++
+			}
+		}
+		if names > 1 {
+			return refuse("a selector has two names of metrics")
+		}
+	}
 	if len(groups) == 1 && len(groups[0]) > 0 {
-		if f := groups[0][0]; f.Label == "__name__" && !f.IsNegative && !f.IsRegexp && isPlainMetric(f.Value) {
+		if f := groups[0][0]; isName(f) && isPlainMetric(f.Value) {
 			if strings.Contains(f.Value, p.name) {
 				return errStray()
 			}
@@ -208,6 +219,11 @@ func (p *printer) selector(e *metricsql.MetricExpr) error {
 	}
 	p.write("}")
 	return nil
+}
+
+// isName reports whether a matcher is the name of a metric.
+func isName(f metricsql.LabelFilter) bool {
+	return f.Label == "__name__" && !f.IsNegative && !f.IsRegexp
 }
 
 func (p *printer) filter(f metricsql.LabelFilter) error {
