@@ -120,23 +120,34 @@ func (r *run) nameTaken(ctx context.Context, action scale.Action, request flyapi
 		return fromError(action, conflict)
 	}
 	m, err := r.api.GetMachine(ctx, r.plan.App, holder)
-	gone := flyapi.KindOf(err) == flyapi.KindNotFound || err == nil && (m.State == scale.StateDestroyed || m.State == scale.StateDestroying)
 	switch {
-	case gone:
-		// The holder's ID makes a new name that everyone who runs into the same
-		// holder arrives at.
-		request.Name = action.Name + "-" + string(holder)
-		m, err := r.api.CreateMachine(ctx, r.plan.App, request)
-		if apiErr, ok := errors.AsType[*flyapi.Error](err); ok && apiErr.Kind == flyapi.KindNameTaken {
-			return scale.Outcome{Action: action, Result: scale.Unknown, Reason: "made by an earlier try as Machine " + string(apiErr.ConflictID)}
-		}
-		return r.created(ctx, action, request, m, err)
+	case flyapi.KindOf(err) == flyapi.KindNotFound, err == nil && m.State == scale.StateDestroyed:
+		return r.pastDestroyed(ctx, action, request, holder)
 	case err != nil:
 		return scale.Outcome{Action: action, Result: scale.Unknown, Reason: err.Error()}
+	case m.State == scale.StateDestroying:
+		// Its name is free in a moment. Made under another name now, this create
+		// would be made again under its own by whoever comes after that moment.
+		return scale.Outcome{Action: action, Result: scale.Skipped, Refusal: scale.RefusedOther, Reason: fmt.Sprintf("Machine %s, which is being destroyed, still holds the name", holder)}
 	case m.Group != r.plan.Group:
 		return fromError(action, conflict)
 	}
 	return scale.Outcome{Action: action, Result: scale.Done, Machine: m.ID, Region: m.Region, Clone: &m, Reason: "made by an earlier try"}
+}
+
+// pastDestroyed makes the Machine although one that was destroyed was said to
+// hold its name: under that name if it is free by now, else under a new one that
+// everyone who runs into the same holder arrives at.
+func (r *run) pastDestroyed(ctx context.Context, action scale.Action, request flyapi.CreateRequest, holder scale.MachineID) scale.Outcome {
+	m, err := r.api.CreateMachine(ctx, r.plan.App, request)
+	if apiErr, ok := errors.AsType[*flyapi.Error](err); ok && apiErr.Kind == flyapi.KindNameTaken && apiErr.ConflictID == holder {
+		request.Name = action.Name + "-" + string(holder)
+		m, err = r.api.CreateMachine(ctx, r.plan.App, request)
+	}
+	if apiErr, ok := errors.AsType[*flyapi.Error](err); ok && apiErr.Kind == flyapi.KindNameTaken {
+		return scale.Outcome{Action: action, Result: scale.Unknown, Reason: "made by somebody else meanwhile, as Machine " + string(apiErr.ConflictID)}
+	}
+	return r.created(ctx, action, request, m, err)
 }
 
 // find looks for the Machine of a create whose answer was lost.
