@@ -21,11 +21,16 @@ const (
 	stopPoll = time.Second
 )
 
+// errLeaseOver is the cause of a removal that outlived its lease.
+var errLeaseOver = fmt.Errorf("the lease of %s is over", leaseTTL)
+
 // remove stops or destroys a Machine. It takes the Machine's lease first, so that
 // no deploy and no person changes it meanwhile, and then looks at it again: a
 // Machine that is no longer as it was planned is left alone.
 func (r *run) remove(ctx, callCtx context.Context, action scale.Action) scale.Outcome {
 	app, id := r.plan.App, action.Machine
+	// The lease ends no sooner than its time after it was asked for.
+	end := time.Now().Add(leaseTTL)
 	lease, err := r.api.AcquireLease(callCtx, app, id, leaseTTL, r.leaseDescription)
 	if err != nil {
 		if flyapi.KindOf(err) == flyapi.KindNotFound && action.Verb == scale.Destroy {
@@ -40,7 +45,10 @@ func (r *run) remove(ctx, callCtx context.Context, action scale.Action) scale.Ou
 			r.logger.Debug("release lease", "app", app, "machine", id, "error", err)
 		}
 	}()
-	m, err := r.api.GetMachine(callCtx, app, id)
+	// Past it the Machine may be somebody else's, whatever was seen before.
+	heldCtx, cancel := context.WithDeadlineCause(callCtx, end, errLeaseOver)
+	defer cancel()
+	m, err := r.api.GetMachine(heldCtx, app, id)
 	if err != nil {
 		return fromError(action, err)
 	}
@@ -48,14 +56,14 @@ func (r *run) remove(ctx, callCtx context.Context, action scale.Action) scale.Ou
 		return scale.Outcome{Action: action, Result: scale.Skipped, Refusal: scale.RefusedChanged, Reason: why}
 	}
 	if action.Verb == scale.Stop {
-		return fromError(action, r.api.StopMachine(callCtx, app, id, nonce))
+		return fromError(action, r.api.StopMachine(heldCtx, app, id, nonce))
 	}
 	if !atRest(m.State) {
-		if o, stopped := r.stopFirst(ctx, callCtx, action, m, nonce); !stopped {
+		if o, stopped := r.stopFirst(ctx, heldCtx, action, m, nonce); !stopped {
 			return o
 		}
 	}
-	return fromError(action, r.api.DestroyMachine(callCtx, app, id, nonce, false))
+	return fromError(action, r.api.DestroyMachine(heldCtx, app, id, nonce, false))
 }
 
 // changed says in which way the Machine is not as it was planned; "" if it is.
@@ -97,9 +105,9 @@ func atRest(s scale.State) bool {
 
 // stopFirst stops the Machine with the signal and the time that its app asks for
 // and waits until it has. Destroying by force would kill it in mid-work.
-func (r *run) stopFirst(ctx, callCtx context.Context, action scale.Action, m scale.Machine, nonce scale.Secret) (scale.Outcome, bool) {
+func (r *run) stopFirst(ctx, heldCtx context.Context, action scale.Action, m scale.Machine, nonce scale.Secret) (scale.Outcome, bool) {
 	if m.State != scale.StateStopping && m.State != scale.StateSuspending {
-		if err := r.api.StopMachine(callCtx, r.plan.App, m.ID, nonce); err != nil {
+		if err := r.api.StopMachine(heldCtx, r.plan.App, m.ID, nonce); err != nil {
 			return fromError(action, err), false
 		}
 	}
@@ -113,7 +121,7 @@ func (r *run) stopFirst(ctx, callCtx context.Context, action scale.Action, m sca
 			return scale.Outcome{Action: action, Result: scale.Skipped, Refusal: scale.RefusedDeadline, Reason: "it is stopping and will be destroyed once it has: " + context.Cause(ctx).Error()}, false
 		case <-ticker.C:
 		}
-		now, err := r.api.GetMachine(callCtx, r.plan.App, m.ID)
+		now, err := r.api.GetMachine(heldCtx, r.plan.App, m.ID)
 		if err != nil {
 			return fromError(action, err), false
 		}

@@ -211,3 +211,18 @@ func TestLeaseWithoutAnAnswer(t *testing.T) {
 		p.only(p.apply(stop(p.ids[1])), scale.Done)
 	})
 }
+
+// Past the end of its lease a removal does nothing more: the Machine may be
+// somebody else's by then.
+func TestRemovalEndsWithItsLease(t *testing.T) {
+	inBubble(t, []sim.MachineSpec{started(2)}, func(t *testing.T, p *platform) {
+		began := time.Now()
+		// The second look takes 27s and the ones at the stopping Machine 9s each.
+		p.fault(sim.Fault{Kind: sim.FaultSlow, Op: "machine_get", Duration: sim.Duration(9 * time.Second)})
+		p.fault(sim.Fault{Kind: sim.FaultError, Op: "machine_get", Status: http.StatusServiceUnavailable, Count: 2})
+		p.only(p.apply(destroy(p.ids[1])), scale.Skipped)
+		if slices.Contains(p.did(), "machine_destroy") {
+			t.Errorf("the Machine was destroyed; its lease ended 30s after it was taken, and this took %s", time.Since(began))
+		}
+	})
+}
