@@ -64,7 +64,8 @@ func TestKilledWhileCreating(t *testing.T) {
 	t.Parallel()
 	p := newPlatform(t, workers(1, 1))
 	p.depth(t, 16)
-	net := newNetwork(t, p, 300*time.Millisecond)
+	// Longer than the next process takes to start and look.
+	net := newNetwork(t, p, 1500*time.Millisecond)
 	env := p.governed("FAS_CREATED_MACHINE_COUNT=queue_depth", "FAS_REGIONS=iad,ord", "FLY_FLAPS_BASE_URL="+net.URL)
 	lost := 0
 	for life := range 5 {
@@ -73,7 +74,7 @@ func TestKilledWhileCreating(t *testing.T) {
 		eventually(t, 20*time.Second, "a create is under way", func() bool { return net.creates.Load() > sent })
 		// Right after it was sent, while more are sent, and about when the first
 		// answers come.
-		pause(t, time.Duration(life)*90*time.Millisecond)
+		pause(t, time.Duration(life)*250*time.Millisecond)
 		done := len(p.did("worker", "machine_create"))
 		s.kill()
 		lost += int(net.creates.Load()) - done
