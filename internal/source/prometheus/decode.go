@@ -23,6 +23,9 @@ const (
 // errNotAPI is the failure to understand an answer as one of the query API.
 var errNotAPI = errors.New("not an answer of the query API")
 
+// errHistogram is the refusal of a value that is no number.
+var errHistogram = errors.New("the query returned a histogram; use histogram_sum, histogram_avg or histogram_quantile")
+
 // reading is what an answer says.
 type reading struct {
 	value    float64
@@ -42,6 +45,22 @@ type response struct {
 	} `json:"data"`
 }
 
+// unmarshal reads an answer, which must be a success. The error wraps errNotAPI
+// when the body is no answer of the query API.
+func (r *response) unmarshal(body []byte) error {
+	if err := json.Unmarshal(body, r); err != nil {
+		*r = response{}
+		return fmt.Errorf("%w: %w", errNotAPI, err)
+	}
+	switch {
+	case r.Status == "error":
+		return fmt.Errorf("server says %s: %s", orUnknown(r.ErrorType), source.Printable(r.Error, maxShownText))
+	case r.Status != "success" || r.Data == nil:
+		return fmt.Errorf("%w: no status and data", errNotAPI)
+	}
+	return nil
+}
+
 // element is one element of an instant vector. Exactly one of Value and
 // Histogram is there.
 type element struct {
@@ -56,15 +75,10 @@ type element struct {
 // be read.
 func decode(body []byte) (reading, error) {
 	var resp response
-	if err := json.Unmarshal(body, &resp); err != nil {
-		return reading{}, fmt.Errorf("%w: %w", errNotAPI, err)
-	}
+	err := resp.unmarshal(body)
 	r := reading{warnings: resp.Warnings}
-	switch {
-	case resp.Status == "error":
-		return r, fmt.Errorf("server says %s: %s", orUnknown(resp.ErrorType), source.Printable(resp.Error, maxShownText))
-	case resp.Status != "success" || resp.Data == nil:
-		return r, fmt.Errorf("%w: no status and data", errNotAPI)
+	if err != nil {
+		return r, err
 	}
 	p, err := single(resp.Data.ResultType, resp.Data.Result)
 	r.at = p.at
@@ -98,7 +112,7 @@ func single(resultType string, result json.RawMessage) (point, error) {
 		case len(elements) > 1:
 			return point{}, ambiguous(elements)
 		case elements[0].Value == nil && elements[0].Histogram != nil:
-			return point{}, errors.New("the query returned a histogram; use histogram_sum, histogram_avg or histogram_quantile")
+			return point{}, errHistogram
 		case elements[0].Value == nil:
 			return point{}, fmt.Errorf("%w: the element of the vector has no value", errNotAPI)
 		}

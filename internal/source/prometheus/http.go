@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -140,25 +141,57 @@ func joinQuery(a, b string) string {
 	return a + "&" + b
 }
 
-// fetch sends a query, by POST since queries can be longer than URLs may be,
-// and by GET to servers that do not take POST.
-func (s *Source) fetch(ctx context.Context, query string) (reading, error) {
-	method := http.MethodPost
-	if s.useGet.Load() {
-		method = http.MethodGet
-	}
-	r, status, err := s.send(ctx, method, query)
-	if method == http.MethodPost && status == http.StatusMethodNotAllowed {
-		s.useGet.Store(true)
-		r, _, err = s.send(ctx, http.MethodGet, query)
+// statusError is the failure of a request that was answered with a status that
+// is none of success.
+type statusError struct {
+	host   string
+	status int
+	err    error
+}
+
+func (e *statusError) Error() string {
+	return fmt.Sprintf("%s: HTTP status %d: %v", e.host, e.status, e.err)
+}
+func (e *statusError) Unwrap() error { return e.err }
+
+// errTooLarge is wrapped by the failure to read an answer that is too large.
+var errTooLarge = fmt.Errorf("answer is larger than %d MiB", maxBody>>20)
+
+// fetch sends a query about one app and reads its one number. A time that is not
+// zero is the time to evaluate it at, instead of the server's now.
+func (s *Source) fetch(ctx context.Context, query string, at time.Time) (reading, error) {
+	var r reading
+	err := s.request(ctx, query, at, func(body []byte) (err error) {
+		r, err = decode(body)
+		return err
+	})
+	if _, refused := errors.AsType[*statusError](err); refused {
+		return reading{warnings: r.warnings}, err
 	}
 	return r, err
 }
 
-// send makes one request and reads its answer. The status is 0 when there is no
-// answer.
-func (s *Source) send(ctx context.Context, method, query string) (reading, int, error) {
-	form := url.Values{"query": {query}}.Encode()
+// request sends a query, by POST since queries can be longer than URLs may be,
+// and by GET to servers that do not take POST. The answer is given to parse,
+// whose error wraps errNotAPI when it is none of the query API.
+func (s *Source) request(ctx context.Context, query string, at time.Time, parse func(body []byte) error) error {
+	values := url.Values{"query": {query}}
+	if !at.IsZero() {
+		values.Set("time", strconv.FormatFloat(float64(at.UnixMilli())/1000, 'f', 3, 64))
+	}
+	form := values.Encode()
+	if !s.useGet.Load() {
+		err := s.send(ctx, http.MethodPost, form, parse)
+		if e, ok := errors.AsType[*statusError](err); !ok || e.status != http.StatusMethodNotAllowed {
+			return err
+		}
+		s.useGet.Store(true)
+	}
+	return s.send(ctx, http.MethodGet, form, parse)
+}
+
+// send makes one request and has its answer parsed.
+func (s *Source) send(ctx context.Context, method, form string, parse func(body []byte) error) error {
 	target := *s.endpoint
 	var body io.Reader = http.NoBody
 	if method == http.MethodPost {
@@ -168,7 +201,7 @@ func (s *Source) send(ctx context.Context, method, query string) (reading, int, 
 	}
 	req, err := http.NewRequestWithContext(ctx, method, target.String(), body)
 	if err != nil {
-		return reading{}, 0, errors.New("make the request")
+		return errors.New("make the request")
 	}
 	if method == http.MethodPost {
 		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -182,48 +215,55 @@ func (s *Source) send(ctx context.Context, method, query string) (reading, int, 
 	maps.Copy(req.Header, s.header)
 	resp, err := s.client.Do(req)
 	if err != nil {
-		return reading{}, 0, s.transportError(ctx, err)
+		return s.transportError(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return reading{}, resp.StatusCode, s.transportError(ctx, err)
+		return s.transportError(ctx, err)
 	}
 	if len(data) > maxBody {
-		return reading{}, resp.StatusCode, fmt.Errorf("%s: answer is larger than %d MiB", s.endpoint.Host, maxBody>>20)
+		return fmt.Errorf("%s: %w", s.endpoint.Host, errTooLarge)
 	}
-	r, err := s.read(resp, data)
-	return r, resp.StatusCode, err
+	return s.read(resp, data, parse)
 }
 
 // transportError says why there is no answer, without the URL, which may carry
 // parameters that are nobody's business.
+type transportError struct {
+	host string
+	err  error
+}
+
+func (e *transportError) Error() string { return e.host + ": " + e.err.Error() }
+func (e *transportError) Unwrap() error { return e.err }
+
 func (s *Source) transportError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("%s: %w", s.endpoint.Host, context.Cause(ctx))
+		return &transportError{s.endpoint.Host, context.Cause(ctx)}
 	}
 	if inner, ok := errors.AsType[*url.Error](err); ok {
 		err = inner.Err
 	}
-	return fmt.Errorf("%s: %w", s.endpoint.Host, err)
+	return &transportError{s.endpoint.Host, err}
 }
 
 // read makes sense of an answer.
-func (s *Source) read(resp *http.Response, body []byte) (reading, error) {
-	r, err := decode(body)
+func (s *Source) read(resp *http.Response, body []byte, parse func(body []byte) error) error {
+	err := parse(body)
 	ok := resp.StatusCode >= 200 && resp.StatusCode < 300
 	switch {
 	case err == nil && ok:
-		return r, nil
+		return nil
 	case err == nil:
 		err = errors.New("a result that comes with an error status is not used")
 	case errors.Is(err, errNotAPI):
 		err = s.unexpected(resp, body, err)
 	}
 	if ok {
-		return reading{warnings: r.warnings, at: r.at}, err
+		return err
 	}
-	return reading{warnings: r.warnings}, fmt.Errorf("%s: HTTP status %d: %w", s.endpoint.Host, resp.StatusCode, err)
+	return &statusError{host: s.endpoint.Host, status: resp.StatusCode, err: err}
 }
 
 // unexpected describes an answer that is none of the query API.

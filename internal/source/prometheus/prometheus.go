@@ -36,8 +36,14 @@ type Config struct {
 	// password in it are sent as basic authentication unless there is a Token.
 	Address string
 
-	// Query is the instant query. It may hold $APP_NAME; see Expand.
+	// Query is the instant query. It may hold $APP_NAME; see Expand. Where Group
+	// can rewrite it, it is asked once for many apps.
 	Query string
+
+	// GroupLabel, unless empty, says that Query has a row for every app, which
+	// names the app in this label, as in "sum by (app) (queue_depth)". Such a
+	// query does not hold $APP_NAME.
+	GroupLabel string
 
 	// Token is the credential. One that begins with "Fly", as the tokens of
 	// Fly.io do together with their scheme, is sent as it is; any other as a
@@ -74,10 +80,16 @@ type Source struct {
 	logger   *slog.Logger
 	observe  func(time.Duration, error)
 
+	grouped Grouped // the query about many apps; of no use when perApp is set
+	byLabel bool    // grouped is the user's own, and there is no query about one app
+
 	useGet atomic.Bool // the server refuses POST
 
 	mu       sync.Mutex
 	warnings []string // last seen, sorted; guarded by mu
+	perApp   string   // why every app is asked for by itself, or empty; guarded by mu
+	checked  bool     // the grouped query was seen to agree; guarded by mu
+	turn     int      // which app to check with when none has a value; guarded by mu
 }
 
 var _ source.Source = (*Source)(nil)
@@ -117,6 +129,9 @@ func New(cfg Config) (*Source, error) {
 		logger:   cfg.Logger,
 		observe:  cfg.Observe,
 	}
+	if err := s.group(cfg); err != nil {
+		return fail(err)
+	}
 	if s.timeout == 0 {
 		s.timeout = DefaultTimeout
 	}
@@ -148,7 +163,8 @@ func (s *Source) Close() error {
 }
 
 // Collect implements source.Source. A query without the variable is asked once
-// and its answer given to all apps; one with it is asked once for every app.
+// and its answer given to all apps. One with it is asked once for many apps where
+// that is the same, else once for every app.
 func (s *Source) Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
 	if len(apps) == 0 {
 		return map[scale.App]scale.Sample{}
@@ -157,38 +173,58 @@ func (s *Source) Collect(ctx context.Context, apps []scale.App) map[scale.App]sc
 	defer cancel()
 	var warnings warningSet
 	defer func() { s.noteWarnings(ctx, warnings.sorted()) }()
-	if !s.query.perApp() {
+	if !s.query.perApp() && !s.byLabel {
 		// The name is not used, so that none is given.
 		return source.Same(apps, s.sample(ctx, "", &warnings))
 	}
+	apps = slices.Compact(slices.Sorted(slices.Values(apps)))
+	if grouped, _ := s.Mode(); grouped && (len(apps) > 1 || s.byLabel) {
+		return s.collectGrouped(ctx, apps, &warnings)
+	}
+	return s.collectEach(ctx, apps, &warnings)
+}
+
+// collectEach asks once for every app.
+func (s *Source) collectEach(ctx context.Context, apps []scale.App, warnings *warningSet) map[scale.App]scale.Sample {
 	return source.Each(ctx, apps, concurrency, func(ctx context.Context, app scale.App) scale.Sample {
-		return s.sample(ctx, app, &warnings)
+		return s.sample(ctx, app, warnings)
 	})
 }
 
-// sample asks one query.
+// sample asks the query about one app.
 func (s *Source) sample(ctx context.Context, app scale.App, warnings *warningSet) scale.Sample {
-	began := time.Now()
-	r, err := s.ask(ctx, app)
-	now := time.Now()
-	if err != nil {
-		err = &source.Error{Kind: Kind, Metric: s.metric, Err: redacted{err, s.redact}}
-	}
-	s.observe(now.Sub(began), err)
-	warnings.add(r.warnings)
-	at := r.at
-	if at.IsZero() {
-		at = now
-	}
-	return source.NewSample(s.metric, r.value, at, err)
+	r, err := s.ask(ctx, app, time.Time{}, warnings)
+	return s.newSample(r, err)
 }
 
-func (s *Source) ask(ctx context.Context, app scale.App) (reading, error) {
+// ask asks the query about one app, as of a time unless that is zero.
+func (s *Source) ask(ctx context.Context, app scale.App, at time.Time, warnings *warningSet) (reading, error) {
+	began := time.Now()
 	query, err := s.query.expand(app)
-	if err != nil {
-		return reading{}, err
+	var r reading
+	if err == nil {
+		r, err = s.fetch(ctx, query, at)
 	}
-	return s.fetch(ctx, query)
+	warnings.add(r.warnings)
+	s.observe(time.Since(began), s.wrap(err))
+	return r, err
+}
+
+// newSample makes a sample of a reading, which is of now when the server did not
+// say.
+func (s *Source) newSample(r reading, err error) scale.Sample {
+	if r.at.IsZero() {
+		r.at = time.Now()
+	}
+	return source.NewSample(s.metric, r.value, r.at, s.wrap(err))
+}
+
+// wrap makes an error fit for those who know nothing of this source.
+func (s *Source) wrap(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &source.Error{Kind: Kind, Metric: s.metric, Err: redacted{err, s.redact}}
 }
 
 // redacted is an error whose text is free of credentials.

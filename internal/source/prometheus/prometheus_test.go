@@ -270,7 +270,7 @@ func TestAsksOnceWithoutTheVariable(t *testing.T) {
 	for i := range apps {
 		apps[i] = scale.App(fmt.Sprintf("app-%d", i))
 	}
-	for query, want := range map[string]int64{"up": 1, `up{app="$APP_NAME"}`: 100, `up{app="$APP_NAME_SUFFIX"}`: 1} {
+	for query, want := range map[string]int64{"up": 1, `up{app=~"$APP_NAME"}`: 100, `up{app="$APP_NAME_SUFFIX"}`: 1} {
 		asked.Store(0)
 		src := open(t, prometheus.Config{Query: query, Address: address})
 		if got := src.Collect(t.Context(), apps); len(got) != len(apps) {
@@ -304,7 +304,7 @@ func TestWarningsAreLoggedOncePerChange(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"status":"success","warnings":%s,"data":{"resultType":"scalar","result":[1,"1"]}}`, warnings.Load())
 	})
 	var log bytes.Buffer
-	src := open(t, prometheus.Config{Query: `x{app="$APP_NAME"}`, Address: address, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	src := open(t, prometheus.Config{Query: `x{app=~"$APP_NAME"}`, Address: address, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	defer closeSource(t, src)
 	for i, step := range []struct {
 		warnings string
@@ -330,12 +330,12 @@ func TestObserve(t *testing.T) {
 	var mu sync.Mutex
 	var got []string
 	src := open(t, prometheus.Config{
-		Query: `x{app="$APP_NAME"}`,
+		Query: `x{app=~"$APP_NAME"}`,
 		Address: serve(t, func(w http.ResponseWriter, r *http.Request) {
 			switch r.FormValue("query") {
-			case `x{app="fresh"}`:
+			case `x{app=~"fresh"}`:
 				answer(w, "vector", "1")
-			case `x{app="empty"}`:
+			case `x{app=~"empty"}`:
 				answer(w, "vector")
 			default:
 				w.WriteHeader(http.StatusServiceUnavailable)
