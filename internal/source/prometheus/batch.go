@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -178,9 +179,7 @@ func (b *batch) fail(p part, err error) {
 
 // eachOf asks for apps one by one.
 func (b *batch) eachOf(ctx context.Context, apps []scale.App) {
-	for app, sample := range b.collectEach(ctx, apps, b.warnings) {
-		b.samples[app] = sample
-	}
+	maps.Copy(b.samples, b.collectEach(ctx, apps, b.warnings))
 }
 
 // resolve asks again, in smaller parts, for what the server refused: because of

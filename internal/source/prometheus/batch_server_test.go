@@ -64,7 +64,7 @@ func TestGroupedRealServer(t *testing.T) {
 		`max by (part) (depth{app='${APP_NAME}'})`,
 		`avg without (app, part, instance, job) (depth{app="$APP_NAME"})`,
 		`sum(depth{app="$APP_NAME"}) or vector(0)`,
-		`depth{app="$APP_NAME",part="2"} or on () vector(-1)`,
+		`max(depth{app="$APP_NAME",part="2"}) or on () vector(-1)`,
 		`ceil(sum(depth{app="$APP_NAME"}) / 10)`,
 		`sum(depth{app="$APP_NAME"}) / sum(size{app="$APP_NAME"})`,
 		`max(depth{app="$APP_NAME"} / on (part) size{app="$APP_NAME"})`,

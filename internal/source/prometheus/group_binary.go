@@ -67,8 +67,11 @@ func (r rewriter) both(e *metricsql.BinaryOpExpr, left, right shape) (shape, err
 	if (matched || e.Op == "or") && left.kept != right.kept {
 		return shape{}, refuse("one side of %q carries the label %s and the other does not, so that they do not match for one app", e.Op, r.label)
 	}
-	if m.Op == "" && !left.kept && !left.sameLabels(right) {
-		return shape{}, refuse("the sides of %q are not grouped by the same labels; write on(…)", e.Op)
+	// MetricsQL takes a single row without labels for a number, to be computed with
+	// each row of the other side. Only one that cannot have labels is known to have
+	// the like of it there, and only "on" or "ignoring" prevent it.
+	if bare := left.bare() && right.bare(); m.Op == "" && !left.kept && !isSet(e.Op) && !bare {
+		return shape{}, refuse("the rows on the sides of %q match by labels that are not named; write on(…)", e.Op)
 	}
 	out := left
 	switch m.Op {
@@ -90,11 +93,6 @@ func (r rewriter) both(e *metricsql.BinaryOpExpr, left, right shape) (shape, err
 }
 
 func isSet(op string) bool { return op == "and" || op == "or" || op == "unless" }
-
-// sameLabels reports whether the same is known about the labels of two parts.
-func (s shape) sameLabels(other shape) bool {
-	return s.bounded == other.bounded && slices.Equal(s.labels, other.labels)
-}
 
 // either is the shape of rows that have one shape or the other.
 func (s shape) either(other shape) shape {

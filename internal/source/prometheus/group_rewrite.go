@@ -66,10 +66,12 @@ func (r rewriter) rewrite(tree metricsql.Expr) (metricsql.Expr, *float64, error)
 	case b.Op == "default":
 		// It stays in the query, because it also fills in for rows without a value.
 		return tree, absent, nil
-	case s.bare(), b.GroupModifier.Op == "on" && len(b.GroupModifier.Args) == 0:
+	case s.bare():
 		return inner, absent, nil
 	}
-	return nil, nil, refuse("\"or vector(…)\" gives a second series beside one that has labels; aggregate without labels, or write \"or on() vector(…)\"")
+	// With "on ()" only PromQL would give the number to apps without rows alone;
+	// MetricsQL also fills in for rows without a value.
+	return nil, nil, refuse("\"or vector(…)\" is understood only after what has no labels left, as in \"sum(…) or vector(0)\"")
 }
 
 // constant returns the number that a part is, as a number or as a vector.
