@@ -125,7 +125,7 @@ func (w *Watch) Snapshot(app scale.App) (scale.Snapshot, bool) {
 		return scale.Snapshot{}, false
 	}
 	s := scale.Snapshot{
-		App: app, Machines: a.machines[:len(a.machines):len(a.machines)], TakenAt: w.taken,
+		App: app, Machines: slices.Clip(a.machines), TakenAt: w.taken,
 		Complete: w.gap.IsZero() && a.missing == 0, Overview: true,
 	}
 	if len(a.writes) > 0 {
