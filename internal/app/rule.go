@@ -57,7 +57,7 @@ func newRule(a *App, target config.Target) (rule, error) {
 
 func newSource(a *App, c config.Collector) (source.Source, error) {
 	return prometheus.New(prometheus.Config{
-		Metric: c.MetricName, Address: c.Address, Query: c.Query, Token: c.Token,
+		Metric: c.MetricName, Address: c.Address, Query: c.Query, GroupLabel: c.GroupBy, Token: c.Token,
 		Timeout: sourceTimeout(a.settings),
 		Logger:  a.logger,
 		Observe: func(d time.Duration, err error) { a.metrics.query(c.MetricName, d, err) },

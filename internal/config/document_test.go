@@ -50,6 +50,7 @@ func documentation() []documented {
 			{"FAS_PROMETHEUS_METRIC_NAME", "", "One metric without a file: its name in expressions."},
 			{"FAS_PROMETHEUS_ADDRESS", "", "Its server, such as `https://api.fly.io/prometheus/my-org`."},
 			{"FAS_PROMETHEUS_QUERY", "", "Its query, in PromQL, with one number as the answer. `$APP_NAME` stands for the app."},
+			{"FAS_PROMETHEUS_GROUP_BY", "", "The label that tells the rows of its query apart by app."},
 			{"FAS_PROMETHEUS_TOKEN", "the API token, for Fly's own server", "Its token."},
 		}},
 		{"Access", []documentedRow{

@@ -74,6 +74,7 @@ var scalars = []setting{
 		env: "FAS_PROMETHEUS_QUERY", flag: "prometheus.query", field: func(r *raw) *text { return &r.prometheus.query },
 		usage: "PromQL `query` of that metric, with one value as its answer; $APP_NAME stands for the app: sum(queue_depth{app='$APP_NAME'})",
 	},
+	{env: "FAS_PROMETHEUS_GROUP_BY", field: func(r *raw) *text { return &r.prometheus.groupBy }},
 	{
 		env: "FAS_PROMETHEUS_TOKEN", flag: "prometheus.token", field: func(r *raw) *text { return &r.prometheus.apiToken },
 		usage: "`token` for that server; better set as FAS_PROMETHEUS_TOKEN, where other users of the computer cannot see it",
@@ -132,6 +133,7 @@ var collectorKeys = []struct {
 	{"metric-name", func(c *rawCollector) *text { return &c.metricName }},
 	{"address", func(c *rawCollector) *text { return &c.address }},
 	{"query", func(c *rawCollector) *text { return &c.query }},
+	{"group-by", func(c *rawCollector) *text { return &c.groupBy }},
 	{"token", func(c *rawCollector) *text { return &c.apiToken }},
 }
 

@@ -85,6 +85,8 @@ func TestProblems(t *testing.T) {
 		{"type", input{yaml: strings.Replace(collector, "prometheus", "prometeus", 1)}, `f.yml:4:9: metric-collectors[0].type: "prometeus" is not valid, did you mean "prometheus"?`},
 		{"metric name", input{yaml: strings.Replace(collector, "metric-name: m", "metric-name: max", 1)}, `f.yml:5:16: metric-collectors[0].metric-name: "max" is a function of the expression language`},
 		{"metric name twice", input{yaml: collector + "- {type: prometheus, metric-name: m, address: http://x, query: q}\n"}, `f.yml:8:35: metric-collectors[1].metric-name: "m" is already the name of another metric, see f.yml:5:16`},
+		{"group-by", input{yaml: collector + "  group-by: app-name\n"}, `f.yml:8:13: metric-collectors[0].group-by: "app-name" is not the name of a label, such as "app"`},
+		{"group-by with the app", input{yaml: strings.Replace(collector, "query: ", "query: $APP_NAME", 1) + "  group-by: app\n"}, `f.yml:8:13: metric-collectors[0].group-by: group-by goes with a query about all apps at once, and this one names $APP_NAME, leave one of the two out: sum by (app) (queue_depth)`},
 		{"address", input{yaml: strings.Replace(collector, "http://x", "u:p@x/y", 1)}, `f.yml:6:12: metric-collectors[0].address: this is not an absolute http or https URL, want one such as "https://api.fly.io/prometheus/my-org"`},
 		{
 			"collector of the environment",

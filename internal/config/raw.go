@@ -73,8 +73,9 @@ func (g rawGroup) set() bool { return g.exact.set() || g.lowest.set() || g.highe
 
 // rawCollector is one element of metric-collectors.
 type rawCollector struct {
-	origin                                     origin
-	kind, metricName, address, query, apiToken text
+	origin origin
+
+	kind, metricName, address, query, groupBy, apiToken text
 }
 
 // rawTarget is one target, or the top level in its part as a target.

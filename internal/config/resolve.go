@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -249,17 +250,33 @@ func (r *resolver) collectors(list []rawCollector) (out []Collector, names []str
 			lines[c.metricName.value] = c.metricName.origin
 			names = append(names, c.metricName.value)
 		}
-		one := Collector{Type: c.kind.value, MetricName: c.metricName.value, Query: c.query.value, Token: scale.Secret(c.apiToken.value)}
+		one := Collector{Type: c.kind.value, MetricName: c.metricName.value, Query: c.query.value, GroupBy: c.groupBy.value, Token: scale.Secret(c.apiToken.value)}
 		r.url(c.address, &one.Address)
+		if c.groupBy.set() {
+			r.groupBy(c)
+		}
 		out = append(out, one)
 	}
 	return out, names
 }
 
+// label is a label's name as PromQL writes it without quotes.
+var label = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
+
+// groupBy checks the label by which a query's rows are given to apps.
+func (r *resolver) groupBy(c rawCollector) {
+	switch {
+	case !label.MatchString(c.groupBy.value):
+		r.problem(c.groupBy.origin, fmt.Sprintf("%s is not the name of a label", c.groupBy.quoted()), `such as "app"`)
+	case strings.Contains(c.query.value, "$APP_NAME"), strings.Contains(c.query.value, "${APP_NAME}"):
+		r.problem(c.groupBy.origin, "group-by goes with a query about all apps at once, and this one names $APP_NAME", "leave one of the two out: sum by (app) (queue_depth)")
+	}
+}
+
 // required reports the missing keys of a collector.
 func (r *resolver) required(c rawCollector) {
 	for _, k := range collectorKeys {
-		if k.yaml == "token" || k.field(&c).set() {
+		if k.yaml == "token" || k.yaml == "group-by" || k.field(&c).set() {
 			continue
 		}
 		hint := ""

@@ -71,7 +71,10 @@ type Collector struct {
 	Address    string // absolute URL
 	// Query may hold $APP_NAME or ${APP_NAME}, for the app being scaled.
 	Query string
-	Token scale.Secret
+	// GroupBy is the label by which the rows of a query about all apps at once are
+	// given to apps; empty for a query that is asked for each app, or grouped by us.
+	GroupBy string
+	Token   scale.Secret
 }
 
 // CollectorTypes are the valid types of a collector.
