@@ -96,18 +96,25 @@ func TestListOfOneAppInTrouble(t *testing.T) {
 	}
 }
 
-// Lists that show what was seconds ago make nothing twice and take nothing
-// twice.
-func TestListsThatLag(t *testing.T) {
-	t.Parallel()
-	const lag = 4 * time.Second
-	p := newPlatform(t, workers(1, 2))
+// lagging starts the program on a platform that is old enough to have a past, and
+// from then on has its lists show what was some time ago.
+func (p *platform) lagging(t *testing.T, lag time.Duration) *process {
+	t.Helper()
 	began := p.world.Now()
-	p.depth(t, 2)
 	s := serve(t, p.governed("FAS_CREATED_MACHINE_COUNT=queue_depth"))
 	s.ready(t)
 	eventually(t, 2*lag, "the platform is old enough to show its past", func() bool { return p.world.Now().Sub(began) > lag })
 	p.fault(t, sim.Fault{Kind: sim.FaultStale, Op: "machine_list", Duration: sim.Duration(lag)})
+	return s
+}
+
+// Lists that show what was seconds ago make nothing twice and take nothing
+// twice.
+func TestListsThatLag(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, workers(1, 2))
+	p.depth(t, 2)
+	s := p.lagging(t, 4*time.Second)
 	for _, want := range []int{6, 3, 5} {
 		p.depth(t, want)
 		eventually(t, 40*time.Second, "the count is reached", func() bool { return p.count(t, "worker", "app") == want })
@@ -121,4 +128,24 @@ func TestListsThatLag(t *testing.T) {
 	if created != 6 || destroyed != 3 {
 		t.Errorf("%d Machines were created and %d destroyed, want 6 and 3", created, destroyed)
 	}
+}
+
+// A create whose answer was lost, and which no list shows for seconds, is not
+// made again.
+func TestLostAnswersWhileListsLag(t *testing.T) {
+	t.Parallel()
+	p := newPlatform(t, workers(1, 2))
+	p.depth(t, 2)
+	s := p.lagging(t, 4*time.Second)
+	lost := p.fault(t, sim.Fault{Kind: sim.FaultCut, Op: "machine_create", Applied: true, Probability: 0.6})
+	p.depth(t, 8)
+	eventually(t, 40*time.Second, "eight Machines", func() bool { return p.count(t, "worker", "app") == 8 })
+	s.morePasses(t, 6)
+	if n, created := p.count(t, "worker", "app"), len(p.did("worker", "machine_create")); n != 8 || created != 6 {
+		t.Errorf("%d Machines after %d creates, want 8 after 6", n, created)
+	}
+	if p.struck(lost) == 0 {
+		t.Error("not one answer was lost: the test shows nothing")
+	}
+	t.Logf("the answers of %d creates were lost", p.struck(lost))
 }
