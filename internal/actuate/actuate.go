@@ -102,7 +102,9 @@ func (r *run) do(ctx context.Context, action scale.Action) {
 	for {
 		outcome := r.one(ctx, action)
 		r.record(ctx, outcome)
-		if action.Verb != scale.Start || outcome.Result != scale.Refused {
+		// A start that was not answered may yet come true; one too many is put right
+		// by the next pass, one too few costs a user.
+		if action.Verb != scale.Start || outcome.Result != scale.Refused && outcome.Result != scale.Unknown {
 			return
 		}
 		spare, ok := r.spare()

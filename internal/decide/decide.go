@@ -26,7 +26,9 @@ const releaseStaleAfter = time.Hour
 // those of the target's metrics, in any order; a metric without a sample is
 // unknown. It returns the memory for the next pass.
 func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memory, now time.Time) (scale.Decision, Memory) {
-	members, lost := inventory(s, p.Group, mem.Lost, now)
+	mem = mem.watchCreated(s, now)
+	mem.Trouble = expire(mem.Trouble, troubleFor, now)
+	members, lost := inventory(s, p.Group, mem, now)
 	mem.Lost = lost
 	counts, have := census(members, lost, now)
 
@@ -211,7 +213,7 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, n
 		hold(scale.HoldAll, "Machine %s is leased by %s until %s", l.ID, orSomeone(l.Lease.Owner), l.Lease.ExpiresAt.UTC().Format(time.TimeOnly))
 	}
 	if s.Release.Running() {
-		if age := now.Sub(s.Release.CreatedAt); age < releaseStaleAfter {
+		if age := now.Sub(s.Release.CreatedAt); age < releaseStaleAfter || s.Release.CreatedAt.IsZero() {
 			hold(scale.HoldAll, "release %d is being rolled out", s.Release.Version)
 		} else {
 			reasons = append(reasons, fmt.Sprintf("release %d claims to be running for %s and is taken as abandoned", s.Release.Version, age.Round(time.Minute)))
@@ -230,6 +232,9 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, n
 		if why := s.Release.Unavailable; why != "" {
 			hold(scale.HoldDown, "nobody can tell whether a release is being rolled out (%s): nothing is removed", why)
 		}
+		if id, ok := nobodys(s); ok {
+			hold(scale.HoldDown, "Machine %s, whose host is out of reach, may be of this group: nothing is removed", id)
+		}
 		if a, b, mixed := mixedReleases(d.Inventory); mixed {
 			hold(scale.HoldDown, "Machines of releases %s and %s: nothing is removed until they agree", a, b)
 		}
@@ -245,7 +250,11 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, n
 	if want.Created > d.Have.Created && now.Before(mem.NoCreateBefore) {
 		want.Created = d.Have.Created
 		want.Started = min(want.Started, max(want.Created, d.Have.Started))
-		reasons = append(reasons, fmt.Sprintf("creates were refused in %d passes in a row: next try at %s", mem.CreateFailures, mem.NoCreateBefore.UTC().Format(time.TimeOnly)))
+		why := fmt.Sprintf("creates were refused in %d passes in a row", mem.CreateFailures)
+		if mem.Deaths > 0 {
+			why = fmt.Sprintf("%d created Machines in a row did not come up", mem.Deaths)
+		}
+		reasons = append(reasons, fmt.Sprintf("%s: next try at %s", why, mem.NoCreateBefore.UTC().Format(time.TimeOnly)))
 	}
 	step(d, scale.StageSafety, want, strings.Join(reasons, "; "))
 }
@@ -272,6 +281,16 @@ func foreignLease(s scale.Snapshot, now time.Time) (scale.Machine, bool) {
 	return scale.Machine{}, false
 }
 
+// nobodys returns a Machine of which nobody can tell the group.
+func nobodys(s scale.Snapshot) (scale.MachineID, bool) {
+	for _, m := range s.Machines {
+		if m.Group == "" && m.Host != scale.HostOK && m.State != scale.StateDestroyed {
+			return m.ID, true
+		}
+	}
+	return "", false
+}
+
 func orSomeone(owner string) string {
 	if owner == "" {
 		return "someone else"
@@ -282,6 +301,9 @@ func orSomeone(owner string) string {
 // mixedReleases reports whether the members come from more than one release.
 func mixedReleases(members []scale.Member) (a, b string, mixed bool) {
 	for _, m := range members {
+		if m.Class == scale.Lost || m.Class == scale.Reserved {
+			continue // a deploy passes over them, and they would hold everything for good
+		}
 		switch r := m.Release(); {
 		case r == "" || r == a:
 		case a == "":
@@ -343,15 +365,16 @@ func supply(d *scale.Decision, s scale.Snapshot, p *policy.Policy) {
 	if l := d.Limits.MinStarted; l.Known {
 		floor = max(started, min(want.Started, l.Value, want.Created))
 	}
-	if p.Launch {
+	if l := d.Limits.MaxStarted; p.Launch && (l.Known || !l.Defined) {
 		// As many boot as the ceiling leaves room for; standbys fill what is missing.
 		pick.Launch = pick.Create
-		if l := d.Limits.MaxStarted; l.Known {
+		if l.Known {
 			pick.Launch = min(pick.Create, max(0, max(l.Value, floor)-started))
 		}
 	} else {
-		// A Machine that the floor needs at once would be started right after its
-		// creation, while its image is still being pulled and a start is refused.
+		// Stopped is what is asked for, or the ceiling is not known. A Machine that the
+		// floor needs at once would be started right after its creation, while its
+		// image is still being pulled and a start is refused.
 		pick.Launch = min(pick.Create, max(0, floor-started-len(startable)))
 	}
 	starts := min(len(startable), max(0, floor-started-pick.Launch))

@@ -23,7 +23,7 @@ const lostAfter = 2 * time.Minute
 // inventory classifies the Machines of one target. It returns one member for
 // every Machine that is neither foreign nor gone, in the order of the snapshot,
 // and the memory of which of them were out of reach since when.
-func inventory(s scale.Snapshot, group scale.ProcessGroup, lost map[scale.MachineID]time.Time, now time.Time) ([]scale.Member, map[scale.MachineID]time.Time) {
+func inventory(s scale.Snapshot, group scale.ProcessGroup, mem Memory, now time.Time) ([]scale.Member, map[scale.MachineID]time.Time) {
 	members := make([]scale.Member, 0, len(s.Machines))
 	var stillLost map[scale.MachineID]time.Time
 	for i := range s.Machines {
@@ -36,13 +36,14 @@ func inventory(s scale.Snapshot, group scale.ProcessGroup, lost map[scale.Machin
 			if stillLost == nil {
 				stillLost = make(map[scale.MachineID]time.Time)
 			}
-			since, seen := lost[m.ID]
+			since, seen := mem.Lost[m.ID]
 			if !seen || since.After(now) {
 				since = now
 			}
 			stillLost[m.ID] = since
 		}
-		members = append(members, scale.Member{Machine: m, Class: class})
+		_, late := mem.Trouble[m.ID]
+		members = append(members, scale.Member{Machine: m, Class: class, Late: late})
 	}
 	return members, stillLost
 }

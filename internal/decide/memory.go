@@ -1,6 +1,7 @@
 package decide
 
 import (
+	"maps"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
@@ -17,6 +18,74 @@ type Memory struct {
 	CreateFailures int `json:"create_failures,omitempty"`
 	// NoCreateBefore is when creates may be tried again.
 	NoCreateBefore time.Time `json:"no_create_before,omitzero"`
+	// Created tells when we made which Machine, until it has come up or lateFor
+	// has passed.
+	Created map[scale.MachineID]time.Time `json:"created,omitempty"`
+	// Deaths counts Machines that we made in a row and that failed to come up.
+	Deaths int `json:"deaths,omitempty"`
+	// Trouble tells when an action on a Machine last failed or was not answered.
+	Trouble map[scale.MachineID]time.Time `json:"trouble,omitempty"`
+}
+
+// troubleFor is how long a Machine on which an action failed comes after others.
+const troubleFor = 2 * time.Minute
+
+// Back-off of creates whose Machines do not come up, such as those of an image
+// that cannot be pulled: each costs the platform a Machine and the user its image
+// pull. The cap keeps recovery within a minute.
+const (
+	deathBackoff    = 15 * time.Second
+	deathBackoffCap = time.Minute
+	// lateFor is how long a created Machine is watched.
+	lateFor = 10 * time.Minute
+)
+
+// expire returns the map without the entries that are older than age, and without
+// those that lie in the future, which a clock that was set back leaves.
+func expire(m map[scale.MachineID]time.Time, age time.Duration, now time.Time) map[scale.MachineID]time.Time {
+	stale := func(_ scale.MachineID, at time.Time) bool { return now.Sub(at) >= age || at.After(now) }
+	for id, at := range m {
+		if stale(id, at) {
+			m = maps.Clone(m)
+			maps.DeleteFunc(m, stale)
+			break
+		}
+	}
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+// watchCreated looks for what became of the Machines that we made. Those that
+// came up end the back-off; those that failed begin it or make it longer. A
+// Machine that is not listed is no sign: a person may have destroyed it.
+func (m Memory) watchCreated(s scale.Snapshot, now time.Time) Memory {
+	m.Created = expire(m.Created, lateFor, now)
+	if len(m.Created) == 0 {
+		return m
+	}
+	settled := make(map[scale.MachineID]bool)
+	for i := range s.Machines {
+		machine := &s.Machines[i]
+		if _, ours := m.Created[machine.ID]; !ours {
+			continue
+		}
+		switch machine.State {
+		case scale.StateStarted, scale.StateStopped, scale.StateSuspended:
+			settled[machine.ID] = true
+			m.Deaths = 0
+		case scale.StateFailed, scale.StateLaunchFailed:
+			settled[machine.ID] = true
+			m.NoCreateBefore = now.Add(min(deathBackoff<<min(m.Deaths, 4), deathBackoffCap))
+			m.Deaths++
+		}
+	}
+	if len(settled) > 0 {
+		m.Created = maps.Clone(m.Created)
+		maps.DeleteFunc(m.Created, func(id scale.MachineID, _ time.Time) bool { return settled[id] })
+	}
+	return m
 }
 
 // Back-off of creates that keep being refused. The cap is below the default
@@ -30,7 +99,10 @@ const (
 // Observe returns the memory after a pass with the given outcomes.
 func Observe(mem Memory, outcomes []scale.Outcome, now time.Time) Memory {
 	tried, succeeded := 0, 0
+	mem.Created, mem.Trouble = maps.Clone(mem.Created), expire(mem.Trouble, troubleFor, now)
+	mem.Trouble = maps.Clone(mem.Trouble)
 	for _, o := range outcomes {
+		mem.note(o, now)
 		if o.Action.Verb != scale.Create || o.Result == scale.Skipped {
 			continue
 		}
@@ -42,11 +114,34 @@ func Observe(mem Memory, outcomes []scale.Outcome, now time.Time) Memory {
 	}
 	switch {
 	case succeeded > 0:
-		mem.CreateFailures, mem.NoCreateBefore = 0, time.Time{}
+		mem.CreateFailures = 0
+		if mem.Deaths == 0 {
+			mem.NoCreateBefore = time.Time{}
+		}
 	case tried > 0:
 		wait := createBackoff << min(mem.CreateFailures, 6)
 		mem.CreateFailures++
 		mem.NoCreateBefore = now.Add(min(wait, createBackoffCap))
 	}
 	return mem
+}
+
+// note remembers one outcome. The maps are the memory's own.
+func (m *Memory) note(o scale.Outcome, now time.Time) {
+	switch {
+	case o.Action.Verb == scale.Create:
+		if o.Result == scale.Done && o.Machine != "" && o.Action.Launch {
+			if m.Created == nil {
+				m.Created = make(map[scale.MachineID]time.Time)
+			}
+			m.Created[o.Machine] = now
+		}
+	case o.Result == scale.Unknown, o.Result == scale.Refused && o.Refusal != scale.RefusedLeased:
+		if m.Trouble == nil {
+			m.Trouble = make(map[scale.MachineID]time.Time)
+		}
+		m.Trouble[o.Action.Machine] = now
+	case o.Result == scale.Done:
+		delete(m.Trouble, o.Action.Machine)
+	}
 }

@@ -92,8 +92,12 @@ func TestDecodeKeepsConfigBytes(t *testing.T) {
 
 func TestDecodeOddities(t *testing.T) {
 	base := func(change func(*scale.Machine)) scale.Machine {
-		m := scale.Machine{ID: "m1", Group: "app", Host: scale.HostUnknown}
+		m := scale.Machine{ID: "m1", Host: scale.HostUnknown}
 		change(&m)
+		// The group is the default one only where something is told of the config.
+		if m.Group == "" && (m.Config != nil || len(m.Metadata) > 0) {
+			m.Group = scale.DefaultProcessGroup
+		}
 		return m
 	}
 	tests := []struct {

@@ -184,6 +184,9 @@ func (w *wireMachine) machine() (scale.Machine, error) {
 		facts.merge(partial)
 	}
 	m.Group = groupOf(m.Metadata)
+	if len(m.Metadata) == 0 && m.Config == nil {
+		m.Group = "" // nobody can tell; the default would make it somebody's
+	}
 	m.Standby = holdsAny(facts.Standbys)
 	m.Scheduled = facts.Schedule != ""
 	m.AutoDestroy = bool(facts.AutoDestroy)

@@ -13,15 +13,21 @@ import (
 )
 
 // StartOrder returns the members that can be started, the quickest to wake
-// first: suspended, then stopped, then created but never launched.
+// first: suspended, then stopped, then created but never launched, and last those
+// that failed, whose fault may have gone. Whatever its state, a Machine on which
+// a start failed lately comes after all others.
 func StartOrder(members []scale.Member) []scale.Member {
 	return order(members, func(m scale.Member) (int, bool) {
-		if m.Class != scale.Standby {
-			return 0, false
+		rank := wake(m.State)
+		if m.Late {
+			rank += lateToStart
 		}
-		return wake(m.State), true
+		return rank, m.Class == scale.Standby || m.Class == scale.Broken && m.State == scale.StateFailed
 	})
 }
+
+// lateToStart is more than any rank of wake.
+const lateToStart = 10
 
 // StopOrder returns the members that can be stopped: those still booting first,
 // because nobody relies on them yet.
@@ -48,7 +54,9 @@ func DestroyOrder(members []scale.Member) []scale.Member {
 		}
 		switch m.Class {
 		case scale.Broken:
-			return 0, m.State == scale.StateFailed || stoppable(m.State)
+			// One that is long about stopping stays the first choice: passing over it
+			// would take another Machine in its place.
+			return 0, m.State == scale.StateFailed || stoppable(m.State) || m.State == scale.StateStopping || m.State == scale.StateSuspending
 		case scale.Draining:
 			return 1, true
 		case scale.Standby:
@@ -70,6 +78,8 @@ func wake(s scale.State) int {
 		return 0
 	case scale.StateStopped:
 		return 1
+	case scale.StateFailed:
+		return 3
 	}
 	return 2
 }
@@ -80,7 +90,8 @@ func stoppable(s scale.State) bool {
 	return s == scale.StateStarted || s == scale.StateStarting || s == scale.StateCreated
 }
 
-// order returns the members that rank admits, by rank and then by ID.
+// order returns the members that rank admits, by rank, those that are not late
+// first, and then by ID.
 func order(members []scale.Member, rank func(scale.Member) (int, bool)) []scale.Member {
 	type ranked struct {
 		scale.Member
@@ -93,7 +104,7 @@ func order(members []scale.Member, rank func(scale.Member) (int, bool)) []scale.
 		}
 	}
 	slices.SortFunc(list, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(late(a.Member), late(b.Member)), cmp.Compare(a.ID, b.ID))
 	})
 	out := make([]scale.Member, len(list))
 	for i, r := range list {
@@ -102,8 +113,15 @@ func order(members []scale.Member, rank func(scale.Member) (int, bool)) []scale.
 	return out
 }
 
-// Template returns the Machine to clone: one that runs before one that does
-// not, of the newest release, on a host that answers, with a complete config
+func late(m scale.Member) int {
+	if m.Late {
+		return 1
+	}
+	return 0
+}
+
+// Template returns the Machine to clone: of the newest release that has a sound
+// one, one that runs before one that does not, on a host that answers, with a complete config
 // and no volume. It reports false when there is none. Members of an overview
 // tell nothing of their configs; there any may turn out to be fit.
 func Template(members []scale.Member, overview bool) (scale.Member, bool) {
@@ -122,10 +140,19 @@ func Template(members []scale.Member, overview bool) (scale.Member, bool) {
 
 func templateLess(a, b scale.Member) bool {
 	return cmp.Or(
+		// A release whose Machines fail must not be what new capacity is made of.
+		cmp.Compare(unsound(a.Class), unsound(b.Class)),
 		-cmp.Compare(releaseNumber(a), releaseNumber(b)),
 		cmp.Compare(templateRank(a.Class), templateRank(b.Class)),
 		cmp.Compare(a.ID, b.ID),
 	) < 0
+}
+
+func unsound(c scale.Class) int {
+	if c == scale.Broken || c == scale.Reserved || c == scale.Lost {
+		return 1
+	}
+	return 0
 }
 
 func templateRank(c scale.Class) int {
@@ -134,8 +161,6 @@ func templateRank(c scale.Class) int {
 		return 0
 	case scale.Booting:
 		return 1
-	case scale.Broken:
-		return 3
 	}
 	return 2
 }

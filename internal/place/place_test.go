@@ -46,7 +46,7 @@ func TestOrders(t *testing.T) {
 		name      string
 		got, want string
 	}{
-		{"start", ids(place.StartOrder(members)), "[suspended stopped volume created]"},
+		{"start", ids(place.StartOrder(members)), "[suspended stopped volume created failed]"},
 		{"stop", ids(place.StopOrder(members)), "[boots ready1 ready2]"},
 		{"destroy", ids(place.DestroyOrder(members)), "[failed stops created stopped suspended boots ready1 ready2]"},
 	} {
@@ -73,6 +73,10 @@ func TestTemplate(t *testing.T) {
 	}
 	if got, ok := place.Template([]scale.Member{member("y", scale.Standby, scale.StateStopped, "iad"), member("z", scale.Ready, scale.StateStarted, "iad")}, false); !ok || got.ID != "z" {
 		t.Errorf("got %v, %v, want z, which runs", got.ID, ok)
+	}
+	broken := at(member("e", scale.Broken, scale.StateFailed, "iad"), "12")
+	if got, ok := place.Template([]scale.Member{broken, old}, false); !ok || got.ID != "a" {
+		t.Errorf("got %v, %v, want a: a release whose Machines fail is not cloned while there is another", got.ID, ok)
 	}
 	if _, ok := place.Template([]scale.Member{bare, volume}, false); ok {
 		t.Error("found a template where none can be cloned")

@@ -183,4 +183,7 @@ func (c Class) String() string {
 type Member struct {
 	*Machine
 	Class Class
+	// Late marks a Machine on which an action lately failed or was not answered:
+	// others like it go first.
+	Late bool
 }

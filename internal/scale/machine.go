@@ -88,7 +88,7 @@ type Machine struct {
 	Name       string
 	State      State
 	Region     Region
-	Group      ProcessGroup // never empty
+	Group      ProcessGroup // empty only where the platform tells no metadata, as on a host out of reach
 	InstanceID string       // identifier of the current config version, not of the Machine
 	Host       HostStatus
 	Cordoned   bool
