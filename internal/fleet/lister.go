@@ -25,6 +25,14 @@ type API interface {
 // Reads of an app's own list may lag its writes by seconds.
 var ownListLag = lag{write: 10 * time.Second, create: 30 * time.Second}
 
+// believeAbsence is how long after a read that lacked a Machine another one must
+// begin and lack it too, before the Machine is gone. Several targets may read one
+// app's list within the same moment, so the number of reads proves nothing; a list
+// that is wrong for longer than it may lag is no longer a hiccup. What waiting
+// costs is small: the platform shows most Machines being destroyed first, and
+// only one that vanished without a word is replaced that much later.
+const believeAbsence = 10 * time.Second
+
 // Lister reads each app's own list of Machines, which is the authority for
 // acting. It may be used by many goroutines at once.
 type Lister struct {
@@ -37,10 +45,11 @@ type Lister struct {
 // appView is what is remembered of one app between reads.
 type appView struct {
 	writes overlay
-	// last is the Machines of the last read; a Machine missing for the first time
-	// is still shown from here.
-	last    map[scale.MachineID]scale.Machine
-	missing map[scale.MachineID]bool
+	// last is the Machines of the last read, and those it lacked whose absence is
+	// not believed yet.
+	last map[scale.MachineID]scale.Machine
+	// missing is since when a read of last is known to lack a Machine.
+	missing map[scale.MachineID]time.Time
 }
 
 // NewLister returns a Lister that reads through api.
@@ -55,6 +64,7 @@ func (l *Lister) Release(ctx context.Context, app scale.App) (scale.Release, err
 
 // Snapshot reads the app's Machines. It blocks for one call of the API.
 func (l *Lister) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, error) {
+	began := time.Now()
 	machines, err := l.api.ListMachines(ctx, app)
 	if err != nil {
 		return scale.Snapshot{}, err
@@ -63,7 +73,7 @@ func (l *Lister) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, e
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	view := l.view(app)
-	machines, complete := view.recall(machines)
+	machines, complete := view.recall(machines, began, now)
 	machines = view.writes.show(machines, now, ownListLag)
 	slices.SortFunc(machines, func(a, b scale.Machine) int { return cmp.Compare(a.ID, b.ID) })
 	for i := 1; i < len(machines); i++ {
@@ -98,24 +108,31 @@ func (l *Lister) view(app scale.App) *appView {
 	return v
 }
 
-// recall adds the Machines that were there at the last read and are missing for
-// the first time, and says whether none is. The platform has been seen to answer
-// with short and empty lists while all was well, and tools that believed it made
-// every Machine a second time; so one such answer changes nothing.
-func (v *appView) recall(machines []scale.Machine) ([]scale.Machine, bool) {
+// recall adds the Machines that were there before and whose absence is not
+// believed yet to those of a read, and says whether there are none. The platform
+// has been seen to answer with short and empty lists while all was well, and tools
+// that believed it made every Machine a second time.
+func (v *appView) recall(machines []scale.Machine, began, now time.Time) ([]scale.Machine, bool) {
 	seen := make(map[scale.MachineID]scale.Machine, len(machines))
 	for _, m := range machines {
 		seen[m.ID] = m
 	}
-	missing := make(map[scale.MachineID]bool)
+	missing := make(map[scale.MachineID]time.Time)
 	for id, m := range v.last {
-		if _, ok := seen[id]; ok || v.missing[id] || v.writes[id].verb == scale.Destroy {
+		if _, ok := seen[id]; ok || v.writes[id].verb == scale.Destroy {
 			continue
 		}
 		if m.State == scale.StateDestroying || m.State == scale.StateDestroyed || m.AutoDestroy {
 			continue
 		}
-		missing[id] = true
+		since, again := v.missing[id]
+		switch {
+		case !again:
+			since = now
+		case began.Sub(since) >= believeAbsence:
+			continue
+		}
+		missing[id] = since
 		machines = append(machines, m)
 		seen[id] = m
 	}

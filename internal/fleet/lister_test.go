@@ -16,9 +16,11 @@ import (
 type list struct {
 	machines []scale.Machine
 	err      error
+	takes    time.Duration
 }
 
 func (l *list) ListMachines(context.Context, scale.App) ([]scale.Machine, error) {
+	time.Sleep(l.takes)
 	return slices.Clone(l.machines), l.err
 }
 
@@ -148,35 +150,73 @@ func TestUnseenCreateIsForgotten(t *testing.T) {
 			t.Fatalf("got %v, want the created Machine", got)
 		}
 		time.Sleep(time.Minute)
-		states(t, l) // missing for the first time
 		if got, _ := states(t, l); len(got) != 0 {
 			t.Errorf("got %v after a minute, want none", got)
 		}
 	})
 }
 
-// One short or empty list changes nothing but the trust in it; two in a row are
-// believed.
-func TestOneShortListIsNotBelieved(t *testing.T) {
+// Short or empty lists change nothing but the trust in them, however many reads
+// fall into the same moment. A Machine is gone when two reads lack it that lie ten
+// seconds apart.
+func TestShortListsAreNotBelievedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		full := []scale.Machine{m("1", "started"), m("2", "started"), m("3", "stopped")}
 		api := &list{machines: full}
 		l := fleet.NewLister(api)
-		if got, complete := states(t, l); len(got) != 3 || !complete {
-			t.Fatalf("got %v, complete %v", got, complete)
+		check := func(when string, count int, complete bool) {
+			t.Helper()
+			if got, c := states(t, l); len(got) != count || c != complete {
+				t.Errorf("%s: got %v, complete %v, want %d Machines, complete %v", when, got, c, count, complete)
+			}
 		}
+		check("at first", 3, true)
 		api.machines = nil
-		if got, complete := states(t, l); len(got) != 3 || complete {
-			t.Errorf("after one empty list: got %v, complete %v, want the three of before, incomplete", got, complete)
-		}
+		check("after an empty list", 3, false)
+		time.Sleep(time.Millisecond)
+		check("a moment later", 3, false)
+		time.Sleep(9 * time.Second)
+		check("still empty", 3, false)
 		api.machines = full
-		if got, complete := states(t, l); len(got) != 3 || !complete {
-			t.Errorf("after the list came back: got %v, complete %v", got, complete)
-		}
+		check("the list came back", 3, true)
 		api.machines = full[:1]
+		time.Sleep(time.Second)
+		check("short, and the absence before is forgotten", 3, false)
+		time.Sleep(10*time.Second - time.Nanosecond)
+		check("short for almost long enough", 3, false)
+		time.Sleep(time.Nanosecond)
+		check("short for ten seconds", 1, true)
+	})
+}
+
+// A read that takes long is no second one: what it tells may be as old as the
+// first.
+func TestAbsenceIsNotBelievedFromASlowRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &list{machines: []scale.Machine{m("1", "started")}}
+		l := fleet.NewLister(api)
 		states(t, l)
-		if got, complete := states(t, l); len(got) != 1 || !complete {
-			t.Errorf("after two short lists: got %v, complete %v, want one Machine", got, complete)
+		api.machines = nil
+		states(t, l)
+		api.takes = 20 * time.Second
+		if got, complete := states(t, l); len(got) != 1 || complete {
+			t.Errorf("got %v, complete %v, want the Machine still shown, incomplete", got, complete)
+		}
+	})
+}
+
+// Machines that are expected to go are gone as soon as a list lacks them.
+func TestExpectedAbsenceIsBelievedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		short := m("2", "started")
+		short.AutoDestroy = true
+		api := &list{machines: []scale.Machine{m("1", "destroying"), short, m("3", "stopped")}}
+		l := fleet.NewLister(api)
+		states(t, l)
+		l.Wrote("web", []scale.Outcome{{Action: scale.Action{Verb: scale.Destroy, Machine: "3", State: "stopped"}, Result: scale.Done, Machine: "3", At: time.Now()}})
+		api.machines = nil
+		if got, complete := states(t, l); len(got) != 0 || !complete {
+			t.Errorf("got %v, complete %v, want none, complete", got, complete)
 		}
 	})
 }
