@@ -236,7 +236,7 @@ func TestEveryVariableAndFlag(t *testing.T) {
 	want.Sources = []string{"environment", "flags"}
 	target := &want.Targets[0]
 	target.AppPattern, target.Org, target.Group, target.Regions = "flag-app", "flag-org", "flag-group", []scale.Region{"fra"}
-	target.MinStarted, target.MaxStarted = compile(t, "m", "m"), nil
+	target.MinStarted = compile(t, "m", "m") // and the maximum of the environment stays
 	target.Collectors = []config.Collector{{Type: "prometheus", MetricName: "m", Address: "http://flag", Query: "flag_query", Token: "flag-metrics"}}
 	if diff := cmp.Diff(want, input{env: env, flags: flags}.mustLoad(t), programs); diff != "" {
 		t.Errorf("flags over environment: want -, got +\n%s", diff)
@@ -263,9 +263,13 @@ func TestLayers(t *testing.T) {
 	}{
 		{"file", input{yaml: base}, "3 3 1 2"},
 		{"exact over bounds", input{yaml: base, env: []string{"FAS_STARTED_MACHINE_COUNT=7"}}, "3 3 7 7"},
-		{"bound over bounds", input{yaml: base, env: []string{"FAS_MAX_STARTED_MACHINE_COUNT=7"}}, "3 3 - 7"},
+		{"bound over bounds", input{yaml: base, env: []string{"FAS_MAX_STARTED_MACHINE_COUNT=7"}}, "3 3 1 7"},
 		{"bounds over exact", input{yaml: base, env: []string{"FAS_MIN_CREATED_MACHINE_COUNT=7"}}, "7 - 1 2"},
-		{"expr starts only", input{yaml: base, flags: []string{"-expr", "5"}}, "3 3 5 -"},
+		{"bounds over bounds", input{yaml: base, env: []string{"FAS_MIN_STARTED_MACHINE_COUNT=7", "FAS_MAX_STARTED_MACHINE_COUNT=8"}}, "3 3 7 8"},
+		{"exact over all below", input{yaml: base, env: []string{"FAS_MAX_STARTED_MACHINE_COUNT=7", "FAS_CREATED_MACHINE_COUNT=4"}}, "4 4 1 7"},
+		{"bound over exact over bounds", input{yaml: base, env: []string{"FAS_STARTED_MACHINE_COUNT=7"}, flags: []string{"-expr", "5"}}, "3 3 5 -"},
+		{"expr under a maximum", input{yaml: base, flags: []string{"-expr", "0"}}, "3 3 0 2"},
+		{"expr and the environment's maximum", input{env: []string{"FAS_APP_NAME=a", "FAS_MAX_STARTED_MACHINE_COUNT=5"}, flags: []string{"-expr", "started + 1000"}}, "- - started + 1000 5"},
 		{"flag over environment", input{env: []string{"FAS_APP_NAME=a", "FAS_STARTED_MACHINE_COUNT=7"}, flags: []string{"-expr", "5"}}, "- - 5 -"},
 		{"empty is absent", input{yaml: base, env: []string{"FAS_STARTED_MACHINE_COUNT= "}}, "3 3 1 2"},
 	} {

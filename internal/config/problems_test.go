@@ -109,6 +109,8 @@ func TestProblems(t *testing.T) {
 		{"variable in an expression", input{yaml: "app-name: a\nstarted-machine-count: ${E}\n", env: []string{"E=hunter2"}}, "f.yml:2:24: started-machine-count: the expression is not valid with its variables filled in, write it without ${…} to see why"},
 		{"variable in a value", input{yaml: ok + "interval: ${E}\nlog-level: ${E}\nregions: ['${E}']\n", env: []string{"E=hunter2"}}, "f.yml:3:11: interval: the value is not a duration, want a number with its unit, such as \"15s\" or \"1m30s\"\nf.yml:4:12: log-level: the value is not valid, want one of debug, info, warn, error\nf.yml:5:11: regions[0]: the value is not a region, want three lower-case letters, such as \"iad\""},
 
+		{"bounds of two layers", input{env: []string{"FAS_APP_NAME=a", "FAS_MAX_STARTED_MACHINE_COUNT=5"}, flags: []string{"-expr", "1000"}}, "FAS_MAX_STARTED_MACHINE_COUNT: the maximum 5 is below the minimum 1000, raise it, or lower -expr"},
+
 		// All of them, in order.
 		{
 			"several layers",

@@ -118,12 +118,8 @@ func merge(a, b raw) raw {
 			*s.field(&out) = v
 		}
 	}
-	if b.flat.created.set() {
-		out.flat.created = b.flat.created
-	}
-	if b.flat.started.set() {
-		out.flat.started = b.flat.started
-	}
+	out.flat.created = mergeCounts(a.flat.created, b.flat.created)
+	out.flat.started = mergeCounts(a.flat.started, b.flat.started)
 	if len(b.flat.regions) > 0 {
 		out.flat.regions = b.flat.regions
 	}
@@ -138,4 +134,22 @@ func merge(a, b raw) raw {
 		out.logLevel = text{}
 	}
 	return out
+}
+
+// mergeCounts lays b over a. An exact count is both bounds, so that it replaces
+// whatever is below it, and gives way as a whole to any bound above it. A bound
+// does not undo the other one: a maximum that guards against a runaway stays,
+// wherever the minimum comes from.
+func mergeCounts(a, b rawGroup) rawGroup {
+	switch {
+	case b.exact.set():
+		return b
+	case !b.set():
+		return a
+	case !b.lowest.set():
+		b.lowest = a.lowest
+	case !b.highest.set():
+		b.highest = a.highest
+	}
+	return b
 }
