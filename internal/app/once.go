@@ -20,7 +20,7 @@ func (a *App) Once(ctx context.Context, act bool) ([]reconcile.Report, error) {
 		return nil, err
 	}
 	return a.eachTarget(ctx, func(ctx context.Context, t reconcile.Target) reconcile.Report {
-		report, _ := reconcile.Pass(ctx, t, decide.Memory{}, time.Now, act && !a.settings.DryRun)
+		report, _ := reconcile.Pass(ctx, t, decide.Memory{}, reconcile.Options{Now: time.Now, Act: act && !a.settings.DryRun})
 		return report
 	})
 }
@@ -35,7 +35,7 @@ func (a *App) Eval(ctx context.Context) ([]reconcile.Report, error) {
 		} else if err := a.settings.RequireToken(); err != nil {
 			return reconcile.Report{App: t.App, Group: t.Policy.Group, Err: fmt.Errorf("an expression counts Machines: %w", err)}
 		}
-		report, _ := reconcile.Pass(ctx, t, decide.Memory{}, time.Now, false)
+		report, _ := reconcile.Pass(ctx, t, decide.Memory{}, reconcile.Options{Now: time.Now})
 		return report
 	})
 }

@@ -17,7 +17,7 @@ type Config struct {
 	Interval    time.Duration // between the starts of two passes over a target
 	Timeout     time.Duration // of one pass
 	Refresh     time.Duration // between two discoveries
-	Concurrency int           // passes at a time
+	Concurrency int           // passes at a time that ask the platform
 	DryRun      bool          // decide, and do not act
 	Logger      *slog.Logger
 	// Observe is called after each pass, by the goroutine that made it.
@@ -39,6 +39,7 @@ type Loop struct {
 	logger   *slog.Logger
 	discover Discover
 	queue    *queue
+	slots    chan struct{} // one for each pass that asks the platform
 
 	mu      sync.Mutex
 	targets map[string]*governed // guarded by mu
@@ -54,6 +55,7 @@ type governed struct {
 	target Target // guarded by Loop.mu
 	mem    decide.Memory
 	note   string // the last condition that was logged
+	failed int    // passes in a row that came to no decision
 }
 
 // New returns a loop over what discover returns.
@@ -62,7 +64,8 @@ func New(cfg Config, discover Discover) *Loop {
 		cfg.Now = time.Now
 	}
 	return &Loop{
-		cfg: cfg, logger: cfg.Logger.With("component", "reconcile"), discover: discover,
+		slots: make(chan struct{}, max(1, cfg.Concurrency)),
+		cfg:   cfg, logger: cfg.Logger.With("component", "reconcile"), discover: discover,
 		queue: newQueue(), targets: make(map[string]*governed), first: make(map[string]bool),
 	}
 }
@@ -70,11 +73,29 @@ func New(cfg Config, discover Discover) *Loop {
 // errPassTimeout is the cause of a pass that took too long.
 var errPassTimeout = errors.New("the pass timed out")
 
+// workersPerSlot is how many passes may wait for their metrics for each that asks
+// the platform, so that many sources that hang starve nobody.
+const workersPerSlot = 8
+
+// maxBackoff bounds, in intervals, the wait after passes that came to no decision.
+const maxBackoff = 4
+
+// slot waits for leave to ask the platform.
+func (l *Loop) slot(ctx context.Context) (func(), error) {
+	select {
+	case l.slots <- struct{}{}:
+		return func() { <-l.slots }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("wait for other passes to end: %w", context.Cause(ctx))
+	}
+}
+
 // Run governs the targets until ctx ends, and returns when every pass has.
 func (l *Loop) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { l.keepDiscovering(ctx) })
-	for range max(1, l.cfg.Concurrency) {
+	// Workers that wait for metrics cost next to nothing; slots bound the rest.
+	for range workersPerSlot * cap(l.slots) {
 		wg.Go(func() { l.work(ctx) })
 	}
 	wg.Wait()
@@ -184,9 +205,9 @@ func (l *Loop) work(ctx context.Context) {
 		if !ok {
 			return
 		}
-		l.visit(ctx, key)
+		wait := l.visit(ctx, key)
 		// The cadence is kept when a pass is late, and not made up for.
-		next := due.Add(l.cfg.Interval)
+		next := due.Add(wait)
 		if now := time.Now(); next.Before(now) {
 			next = now
 		}
@@ -194,8 +215,9 @@ func (l *Loop) work(ctx context.Context) {
 	}
 }
 
-// visit makes one pass over the target with the key.
-func (l *Loop) visit(ctx context.Context, key string) {
+// visit makes one pass over the target with the key. It returns after how long,
+// counted from when this one was due, the next pass is.
+func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 	l.mu.Lock()
 	g, ok := l.targets[key]
 	var target Target
@@ -204,12 +226,17 @@ func (l *Loop) visit(ctx context.Context, key string) {
 	}
 	l.mu.Unlock()
 	if !ok {
-		return
+		return l.cfg.Interval
 	}
 	passCtx, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errPassTimeout)
 	defer cancel()
 	var report Report
-	report, g.mem = Pass(passCtx, target, g.mem, l.cfg.Now, !l.cfg.DryRun)
+	report, g.mem = Pass(passCtx, target, g.mem, Options{Now: l.cfg.Now, Act: !l.cfg.DryRun, Slot: l.slot})
+	if report.Decision == nil {
+		g.failed++
+	} else {
+		g.failed = 0
+	}
 	l.mu.Lock()
 	governed := l.targets[key] == g
 	l.mu.Unlock()
@@ -220,10 +247,15 @@ func (l *Loop) visit(ctx context.Context, key string) {
 		l.cfg.Observe(report)
 	}
 	l.mu.Lock()
-	defer l.mu.Unlock()
+	dropped := governed && l.targets[key] != g
 	l.decided = l.decided || report.Decision != nil
 	delete(l.first, key)
 	l.checkReady()
+	l.mu.Unlock()
+	if dropped && l.cfg.Forget != nil {
+		l.cfg.Forget(target) // what Observe noted came after the first call
+	}
+	return l.cfg.Interval * time.Duration(min(maxBackoff, 1<<max(0, min(g.failed, 8)-1)))
 }
 
 // log tells what changed: every pass that acts, and every other condition once.

@@ -198,8 +198,50 @@ func TestBrokenAppsDoNotHoldUpOthers(t *testing.T) {
 				failed[r.App]++
 			}
 		}
-		if failed["hangs"] < 4 || failed["fails"] < 5 || failed["panics"] < 5 || len(failed) != 3 {
-			t.Errorf("failed passes: %v", failed)
+		// At 0, 15 and 45 seconds: the wait doubles while it goes on.
+		if failed["hangs"] != 3 || failed["fails"] != 3 || failed["panics"] != 3 || len(failed) != 3 {
+			t.Errorf("failed passes: %v, want three of each", failed)
+		}
+	})
+}
+
+// hanging is a metric source that keeps to its deadline and has nothing to say.
+type hanging struct{ deadline time.Duration }
+
+func (hanging) Metric() string { return "m" }
+
+func (h hanging) Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
+	ctx, cancel := context.WithTimeout(ctx, h.deadline)
+	defer cancel()
+	<-ctx.Done()
+	out := map[scale.App]scale.Sample{}
+	for _, app := range apps {
+		out[app] = scale.Sample{Metric: "m", Quality: scale.Error, Reason: "no answer"}
+	}
+	return out
+}
+
+// Fifty sources that hang, five for each pass that may ask the platform, do not
+// make one healthy app wait.
+func TestHangingSourcesStarveNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		var targets []reconcile.Target
+		for i := range 50 {
+			sick := w.target(fmt.Sprint("sick-", i), "1")
+			sick.Sources = []reconcile.Source{hanging{9 * time.Second}}
+			targets = append(targets, sick)
+		}
+		begin := time.Now()
+		run(t, 61*time.Second, 10, always(append(targets, w.target("good", "1"))...))
+		reads := w.reads["good"]
+		if len(reads) != 5 {
+			t.Fatalf("%d passes in a minute, want 5", len(reads))
+		}
+		for n, at := range reads {
+			if late := at.Sub(begin) - time.Duration(n)*15*time.Second; late > time.Second {
+				t.Errorf("pass %d was %s late", n, late)
+			}
 		}
 	})
 }

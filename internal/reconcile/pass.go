@@ -64,10 +64,20 @@ type Report struct {
 	Err      error              `json:"-"`
 }
 
+// Options say how a pass is made.
+type Options struct {
+	Now func() time.Time
+	Act bool // carry the plan out
+	// Slot, unless nil, waits for leave to ask the platform, and returns what gives
+	// it back. Metrics are collected without: a source that hangs keeps nobody else
+	// waiting.
+	Slot func(context.Context) (func(), error)
+}
+
 // Pass makes one pass over the target with the memory of the pass before, and
-// returns the memory for the next. With act unset it stops short of acting. A
-// panic is an error of this pass.
-func Pass(ctx context.Context, t Target, mem decide.Memory, now func() time.Time, act bool) (r Report, next decide.Memory) {
+// returns the memory for the next. A panic is an error of this pass.
+func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r Report, next decide.Memory) {
+	now, act := options.Now, options.Act
 	r = Report{App: t.App, Group: t.Policy.Group, Began: now(), DryRun: !act}
 	next = mem
 	defer func() {
@@ -78,6 +88,14 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, now func() time.Time
 	}()
 
 	samples := collect(ctx, t)
+	if options.Slot != nil {
+		giveBack, err := options.Slot(ctx)
+		if err != nil {
+			r.Err = err
+			return r, next
+		}
+		defer giveBack()
+	}
 	snapshot, err := t.Fleet.Snapshot(ctx, t.App)
 	if err != nil {
 		r.Err = err
