@@ -232,10 +232,11 @@ func (s *Source) askRows(ctx context.Context, p part, at time.Time, warnings *wa
 	return found, err
 }
 
-// isMute reports whether an error says that the server could not be heard, as
-// opposed to having answered that it will not or cannot answer this query.
+// isMute reports whether an error says that the server could not be heard, or
+// not wholly, as opposed to having answered that it will not or cannot answer
+// this query.
 func isMute(err error) bool {
-	if _, lost := errors.AsType[*transportError](err); lost || errors.Is(err, errNotAPI) {
+	if _, lost := errors.AsType[*transportError](err); lost || errors.Is(err, errNotAPI) || errors.Is(err, errPartial) {
 		return true
 	}
 	e, ok := errors.AsType[*statusError](err)

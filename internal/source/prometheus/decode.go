@@ -26,6 +26,11 @@ var errNotAPI = errors.New("not an answer of the query API")
 // errHistogram is the refusal of a value that is no number.
 var errHistogram = errors.New("the query returned a histogram; use histogram_sum, histogram_avg or histogram_quantile")
 
+// errPartial is wrapped by the refusal of an answer that says of itself that it
+// does not cover everything: a sum over a part is a number like any other, only
+// too small.
+var errPartial = errors.New("the answer is partial")
+
 // reading is what an answer says.
 type reading struct {
 	value    float64
@@ -39,14 +44,17 @@ type response struct {
 	ErrorType string   `json:"errorType"`
 	Error     string   `json:"error"`
 	Warnings  []string `json:"warnings"`
+	Infos     []string `json:"infos"`
+	IsPartial bool     `json:"isPartial"` // VictoriaMetrics, when a storage node did not answer
 	Data      *struct {
 		ResultType string          `json:"resultType"`
 		Result     json.RawMessage `json:"result"`
 	} `json:"data"`
 }
 
-// unmarshal reads an answer, which must be a success. The error wraps errNotAPI
-// when the body is no answer of the query API.
+// unmarshal reads an answer, which must be a success and whole. The error wraps
+// errNotAPI when the body is no answer of the query API, and errPartial when the
+// answer says that it is not whole.
 func (r *response) unmarshal(body []byte) error {
 	if err := json.Unmarshal(body, r); err != nil {
 		*r = response{}
@@ -57,6 +65,20 @@ func (r *response) unmarshal(body []byte) error {
 		return fmt.Errorf("server says %s: %s", orUnknown(r.ErrorType), source.Printable(r.Error, maxShownText))
 	case r.Status != "success" || r.Data == nil:
 		return fmt.Errorf("%w: no status and data", errNotAPI)
+	}
+	return r.partial()
+}
+
+// partial returns an error when the answer says that it is partial: in a field of
+// its own, or in words beside the data, as servers do that ask several stores.
+func (r *response) partial() error {
+	for _, text := range slices.Concat(r.Warnings, r.Infos) {
+		if strings.Contains(strings.ToLower(text), "partial") {
+			return fmt.Errorf("%w: %s", errPartial, source.Printable(text, maxShownText))
+		}
+	}
+	if r.IsPartial {
+		return fmt.Errorf("%w: the server did not hear from all of its storage", errPartial)
 	}
 	return nil
 }
@@ -70,8 +92,8 @@ type element struct {
 }
 
 // decode reduces an answer to one finite number. The error wraps errNotAPI when
-// the body is no answer of the query API at all, and source.ErrEmpty when the
-// answer is that there is nothing. The warnings are set whenever the body could
+// the body is no answer of the query API at all, errPartial when the answer is not
+// whole, and source.ErrEmpty when it is that there is nothing. The warnings are set whenever the body could
 // be read.
 func decode(body []byte) (reading, error) {
 	var resp response

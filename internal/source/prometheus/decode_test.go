@@ -53,6 +53,11 @@ func TestDecode(t *testing.T) {
 			"server says bad_data: 1:2: parse error", nil,
 		},
 		{"error without a type", `{"status":"error","error":"oh"}`, reading{}, "server says error: oh", nil},
+		{
+			"partial", `{"status":"success","isPartial":true,"warnings":["w"],"data":{"resultType":"scalar","result":[1,"1"]}}`,
+			reading{warnings: []string{"w"}},
+			"the answer is partial", errPartial,
+		},
 		{"page", `<html>`, reading{}, "invalid character", errNotAPI},
 		{"nothing", ``, reading{}, "unexpected end", errNotAPI},
 		{"other JSON", `{"message":"hello"}`, reading{}, "no status", errNotAPI},

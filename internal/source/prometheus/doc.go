@@ -2,8 +2,8 @@
 // API: Prometheus itself, VictoriaMetrics, and the managed endpoint of Fly.io.
 //
 // It promises that a value is the single finite number that an instant query
-// gave; an empty answer, several elements, text or NaN are never turned into a
-// number. The app's name enters a query only as data. Credentials go to the
+// gave; an empty answer, one that says it is partial, several elements, text or
+// NaN are never turned into a number. The app's name enters a query only as data. Credentials go to the
 // configured host and nowhere else.
 //
 // A query about one app is asked once for many apps where that is the same; see
