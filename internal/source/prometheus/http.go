@@ -52,7 +52,11 @@ func credentials(token scale.Secret, user *url.Userinfo) (http.Header, []scale.S
 	}
 	if text != "" {
 		value := text
-		if !strings.HasPrefix(text, "Fly") {
+		switch {
+		case strings.HasPrefix(text, "Fly"): // with its scheme
+		case isMacaroon(text):
+			value = "FlyV1 " + text
+		default:
 			// A scheme that was copied along with the token is not doubled.
 			if scheme, rest, ok := strings.Cut(text, " "); ok && strings.EqualFold(scheme, "bearer") {
 				text = strings.TrimSpace(rest)
@@ -69,6 +73,17 @@ func credentials(token scale.Secret, user *url.Userinfo) (http.Header, []scale.S
 	encoded := base64.StdEncoding.EncodeToString([]byte(user.Username() + ":" + password))
 	header.Set("Authorization", "Basic "+encoded)
 	return header, []scale.Secret{scale.Secret(password), scale.Secret(encoded)}, nil
+}
+
+// isMacaroon reports whether a token is one of Fly.io's, or several with commas
+// between them, without the scheme that they are sent with.
+func isMacaroon(token string) bool {
+	for _, prefix := range []string{"fm1r_", "fm1a_", "fm2_"} {
+		if strings.HasPrefix(token, prefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // newTransport returns a transport whose every step has a bound of its own, on

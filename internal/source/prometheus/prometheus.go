@@ -46,8 +46,8 @@ type Config struct {
 	GroupLabel string
 
 	// Token is the credential. One that begins with "Fly", as the tokens of
-	// Fly.io do together with their scheme, is sent as it is; any other as a
-	// bearer token. It goes to Address's host only, also when that redirects.
+	// Fly.io do together with their scheme, is sent as it is; one of Fly.io
+	// without the scheme gets it; any other is sent as a bearer token. It goes to Address's host only, also when that redirects.
 	Token scale.Secret
 
 	// Timeout bounds one collection with all its queries; 0 is DefaultTimeout.

@@ -52,6 +52,11 @@ func TestRequest(t *testing.T) {
 		want    request
 	}{
 		{"Fly token", address, "FlyV1 fm2_abc", request{"POST", "/api/v1/query", "up", "FlyV1 fm2_abc", ""}},
+		{"bare macaroon", address, "fm2_abc", request{"POST", "/api/v1/query", "up", "FlyV1 fm2_abc", ""}},
+		{"bare macaroons", address, " fm1r_abc,fm1a_def,fm2_ghi\n", request{"POST", "/api/v1/query", "up", "FlyV1 fm1r_abc,fm1a_def,fm2_ghi", ""}},
+		{"bare discharge", address, "fm1a_def", request{"POST", "/api/v1/query", "up", "FlyV1 fm1a_def", ""}},
+		{"nearly a macaroon", address, "fm3_abc", request{"POST", "/api/v1/query", "up", "Bearer fm3_abc", ""}},
+		{"macaroon with another scheme", address, "Bearer fm2_abc", request{"POST", "/api/v1/query", "up", "Bearer fm2_abc", ""}},
 		{"bearer token", address + "/", "abcdef", request{"POST", "/api/v1/query", "up", "Bearer abcdef", ""}},
 		{"with its scheme", address, "bearer abcdef", request{"POST", "/api/v1/query", "up", "Bearer abcdef", ""}},
 		{"line of a file", address, " FlyV1 fm2_abc\n", request{"POST", "/api/v1/query", "up", "FlyV1 fm2_abc", ""}},
