@@ -28,14 +28,17 @@ func newInterner() interner {
 }
 
 // machine returns the Machine of a row, with its host taken to be well. Where the
-// row tells nothing of the configuration, what was known before stays.
+// row tells nothing of the configuration, what was known before stays; with nothing
+// known the group is empty, which is no target's.
 func (in *interner) machine(row *flyapi.OrgMachine, before *scale.Machine) scale.Machine {
 	m := scale.Machine{
 		ID: row.ID, Name: row.Name, InstanceID: row.InstanceID, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt,
 		State: scale.State(in.string(string(row.State))), Region: scale.Region(in.string(string(row.Region))), Host: scale.HostOK,
 	}
-	if row.Bare && before != nil {
-		m.Group, m.Image, m.Metadata = before.Group, before.Image, before.Metadata
+	if row.Bare {
+		if before != nil {
+			m.Group, m.Image, m.Metadata = before.Group, before.Image, before.Metadata
+		}
 		return m
 	}
 	m.Group = scale.ProcessGroup(in.string(string(row.Group)))

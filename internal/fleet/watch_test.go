@@ -134,7 +134,7 @@ func (h handlerTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // Against the simulated platform: all Machines are known after as many requests
-// as there are pages, then one request in each poll tells of starts, stops,
+// as there are pages, at once, then one request in each poll tells of starts, stops,
 // creates and destroys in any of the apps.
 func TestWatchOverThePlatform(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -157,8 +157,10 @@ func TestWatchOverThePlatform(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := watch(t, client, fleet.WatchConfig{})
-		if !w.Synced() || requests.Load() != 3 || len(w.Apps()) != 600 {
-			t.Fatalf("synced %v after %d requests with %d apps, want true after the 3 pages, and 600", w.Synced(), requests.Load(), len(w.Apps()))
+		// All Machines were made in the same moment, so that the first read of what
+		// changed since the newest of them has them all once more.
+		if !w.Synced() || requests.Load() != 2*3 || len(w.Apps()) != 600 {
+			t.Fatalf("synced %v after %d requests with %d apps, want true after 3 pages and those of the first changes, and 600", w.Synced(), requests.Load(), len(w.Apps()))
 		}
 		s, _ := w.Snapshot("app-007")
 		if len(s.Machines) != 4 || s.Machines[0].Group != "web" || s.Machines[0].Host != scale.HostOK || !s.Complete || !s.Overview {
@@ -176,7 +178,7 @@ func TestWatchOverThePlatform(t *testing.T) {
 		var told scale.App
 		select {
 		case told = <-w.Changed():
-		case <-time.After(5 * time.Second):
+		case <-time.After(6 * time.Second): // a poll and what it takes
 		}
 		if told != "app-007" {
 			t.Errorf("told of a change of %q within the poll, want app-007", told)
@@ -343,7 +345,10 @@ func TestWhatIsKept(t *testing.T) {
 		first.Metadata = map[string]string{"color": "red", scale.MetaReleaseVersion: "7", scale.MetaNotLaunched: "true", scale.MetaCreateID: "x", scale.MetaCanary: ""}
 		bare := row("web", "1", "stopped", now)
 		bare.Bare = true
-		api := &orgList{all: flyapi.OrgPage{Machines: []flyapi.OrgMachine{first}}, changes: &flyapi.OrgPage{Machines: []flyapi.OrgMachine{bare}}}
+		// Nobody can tell the group of one that no row told of.
+		stranger := row("web", "2", "stopped", now)
+		stranger.Bare, stranger.Group = true, scale.DefaultProcessGroup
+		api := &orgList{all: flyapi.OrgPage{Machines: []flyapi.OrgMachine{first}}, changes: &flyapi.OrgPage{Machines: []flyapi.OrgMachine{bare, stranger}}}
 		w := watch(t, api, fleet.WatchConfig{})
 		later(time.Second)
 		s, _ := w.Snapshot("web")
@@ -352,7 +357,8 @@ func TestWhatIsKept(t *testing.T) {
 			CreatedAt: now.Add(-time.Hour), UpdatedAt: now,
 			Metadata: map[string]string{scale.MetaReleaseVersion: "7", scale.MetaNotLaunched: "true"},
 		}
-		if diff := gocmp.Diff([]scale.Machine{want}, s.Machines); diff != "" {
+		unknown := scale.Machine{ID: "2", State: "stopped", Region: "iad", Host: scale.HostOK, CreatedAt: now.Add(-time.Hour), UpdatedAt: now}
+		if diff := gocmp.Diff([]scale.Machine{want, unknown}, s.Machines); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
 	})

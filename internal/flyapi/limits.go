@@ -18,14 +18,24 @@ type bucket struct {
 // rule returns the rate per second and the burst of a bucket. The platform
 // documents, for the Machines API, one request a second with a burst of three
 // for each action and identifier, and five with ten for reading one Machine.
-// GraphQL has no documented limit; ten a second is far below what the official
-// command line sends.
+//
+// No limit is documented for the org-wide list. It has pages because whoever asks
+// is meant to read them one after the other, and at one a second an organization
+// of 40,000 Machines would be known only after 40 seconds. Eight a second bring
+// that down to four; the platform says so when it is too much, and is then left in
+// peace for a while. The rate matters only for full lists: what changed since the
+// last time is one page as a rule.
+//
+// GraphQL has no documented limit either; ten a second is far below what the
+// official command line sends.
 func (b bucket) rule() (rate.Limit, int) {
 	switch b.op {
 	case opGraphQL:
 		return 10, 20
 	case opGetMachine:
 		return 5, 10
+	case opListOrgMachines:
+		return 8, 10
 	}
 	return 1, 3
 }
