@@ -73,6 +73,7 @@ func (l *Lister) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, e
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	view := l.view(app)
+	view.complement(machines)
 	machines, complete := view.recall(machines, began, now)
 	machines = view.writes.show(machines, now, ownListLag)
 	slices.SortFunc(machines, func(a, b scale.Machine) int { return cmp.Compare(a.ID, b.ID) })
@@ -106,6 +107,23 @@ func (l *Lister) view(app scale.App) *appView {
 		l.apps[app] = v
 	}
 	return v
+}
+
+// complement gives Machines of a read that came without a configuration, as those
+// on a host out of reach do, what was known of it.
+func (v *appView) complement(machines []scale.Machine) {
+	for i := range machines {
+		m := &machines[i]
+		if m.Group != "" {
+			continue
+		}
+		before, ok := v.last[m.ID]
+		if clone := v.writes[m.ID].clone; !ok && clone != nil {
+			before = *clone
+		}
+		m.Group, m.Metadata, m.Image = before.Group, before.Metadata, before.Image
+		m.Standby, m.Scheduled, m.AutoDestroy, m.HasMounts = before.Standby, before.Scheduled, before.AutoDestroy, before.HasMounts
+	}
 }
 
 // recall adds the Machines that were there before and whose absence is not

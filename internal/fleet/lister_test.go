@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/fly-autoscaler/fly-autoscaler/internal/fleet"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
@@ -217,6 +219,42 @@ func TestExpectedAbsenceIsBelievedAtOnce(t *testing.T) {
 		api.machines = nil
 		if got, complete := states(t, l); len(got) != 0 || !complete {
 			t.Errorf("got %v, complete %v, want none, complete", got, complete)
+		}
+	})
+}
+
+// A Machine on a host out of reach comes without what its configuration tells.
+// It is still what it was known to be.
+func TestBareRowsKeepWhatWasKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		known := m("1", "started")
+		known.Group, known.Image, known.Metadata = "worker", "registry/web@sha256:1", map[string]string{scale.MetaReleaseVersion: "7"}
+		known.Standby, known.Scheduled, known.AutoDestroy, known.HasMounts = true, true, true, true
+		known.Config = []byte(`{}`)
+		clone := m("2", "created")
+		clone.Group = "worker"
+		bare := func(id scale.MachineID) scale.Machine {
+			return scale.Machine{ID: id, State: "stopped", Host: scale.HostUnreachable}
+		}
+		api := &list{machines: []scale.Machine{known}}
+		l := fleet.NewLister(api)
+		states(t, l)
+		l.Wrote("web", []scale.Outcome{{Action: scale.Action{Verb: scale.Create}, Result: scale.Done, Machine: "2", Clone: &clone, At: time.Now()}})
+		api.machines = []scale.Machine{bare("1"), bare("2"), bare("3")}
+		first := known
+		first.State, first.Host, first.Config = "stopped", scale.HostUnreachable, nil
+		second := bare("2")
+		second.Group = "worker"
+		// Also when it was listed without before.
+		for range 2 {
+			s, err := l.Snapshot(t.Context(), "web")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]scale.Machine{first, second, bare("3")}, s.Machines); diff != "" {
+				t.Errorf("-want +got:\n%s", diff)
+			}
+			time.Sleep(time.Second)
 		}
 	})
 }
