@@ -27,6 +27,10 @@ type rule struct {
 // whatever the interval: asking for the release after it may take this long.
 const minMaxAge = 30 * time.Second
 
+// minMaxMetricAge is the least age at which a metric's value is too old to act
+// upon, whatever the interval: servers answer as of up to half a minute ago.
+const minMaxMetricAge = time.Minute
+
 func newRule(a *App, target config.Target) (rule, error) {
 	r := rule{
 		target: target,
@@ -59,6 +63,7 @@ func newSource(a *App, c config.Collector) (source.Source, error) {
 	return prometheus.New(prometheus.Config{
 		Metric: c.MetricName, Address: c.Address, Query: c.Query, GroupLabel: c.GroupBy, Token: c.Token,
 		Timeout: sourceTimeout(a.settings),
+		MaxAge:  max(2*a.settings.Interval, minMaxMetricAge),
 		Logger:  a.logger,
 		Observe: func(d time.Duration, err error) { a.metrics.query(c.MetricName, d, err) },
 	})

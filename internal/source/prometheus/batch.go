@@ -220,8 +220,9 @@ func (s *Source) askRows(ctx context.Context, p part, at time.Time, warnings *wa
 	}
 	began := time.Now()
 	var found rows
-	err := s.request(ctx, s.grouped.Query(p.list), at, func(body []byte) (err error) {
+	err := s.request(ctx, s.grouped.Query(p.list), at, func(body []byte, answered time.Time) (err error) {
 		found, err = decodeRows(body, s.grouped.label, wanted)
+		found.answered = answered
 		return err
 	})
 	if err == nil && found.named == 0 && found.nameless > 0 && s.grouped.absent == nil {

@@ -22,6 +22,7 @@ type row struct {
 type rows struct {
 	byApp    map[scale.App]*row
 	at       time.Time // when the server evaluated the query; zero when it did not say
+	answered time.Time // when the server answered; zero when it was asked as of a time
 	named    int       // elements that have the label
 	nameless int       // elements that do not
 	warnings []string
@@ -113,7 +114,7 @@ func (r *rows) read(app scale.App, label string, absent *float64) (reading, erro
 	found := r.byApp[app]
 	switch {
 	case found == nil && absent != nil:
-		return reading{value: *absent, at: r.at}, nil
+		return reading{value: *absent, at: r.at, answered: r.answered}, nil
 	case found == nil:
 		return reading{at: r.at}, fmt.Errorf("%w: the query returned no series for the app", source.ErrEmpty)
 	case len(found.metrics) > 1:
@@ -121,7 +122,7 @@ func (r *rows) read(app scale.App, label string, absent *float64) (reading, erro
 	case found.err != nil:
 		return reading{at: r.at}, found.err
 	}
-	return reading{value: found.point.value, at: found.point.at}, source.CheckValue(found.point.value)
+	return reading{value: found.point.value, at: found.point.at, answered: r.answered}, source.CheckValue(found.point.value)
 }
 
 // severalRows says that there are several values for an app, without the label

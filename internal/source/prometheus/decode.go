@@ -35,6 +35,7 @@ var errPartial = errors.New("the answer is partial")
 type reading struct {
 	value    float64
 	at       time.Time // when the server evaluated the query; zero when it did not say
+	answered time.Time // when the server answered; zero when it was asked as of a time
 	warnings []string
 }
 

@@ -176,8 +176,9 @@ var errTooLarge = fmt.Errorf("answer is larger than %d MiB", maxBody>>20)
 // zero is the time to evaluate it at, instead of the server's now.
 func (s *Source) fetch(ctx context.Context, query string, at time.Time) (reading, error) {
 	var r reading
-	err := s.request(ctx, query, at, func(body []byte) (err error) {
+	err := s.request(ctx, query, at, func(body []byte, answered time.Time) (err error) {
 		r, err = decode(body)
+		r.answered = answered
 		return err
 	})
 	if _, refused := errors.AsType[*statusError](err); refused {
@@ -186,12 +187,18 @@ func (s *Source) fetch(ctx context.Context, query string, at time.Time) (reading
 	return r, err
 }
 
+// parser reads an answer. Its error wraps errNotAPI when it is none of the query
+// API. The time is when the server answered, or zero when it was asked as of a
+// time: how old a value is says nothing then.
+type parser func(body []byte, answered time.Time) error
+
 // request sends a query, by POST since queries can be longer than URLs may be,
-// and by GET to servers that do not take POST. The answer is given to parse,
-// whose error wraps errNotAPI when it is none of the query API.
-func (s *Source) request(ctx context.Context, query string, at time.Time, parse func(body []byte) error) error {
+// and by GET to servers that do not take POST.
+func (s *Source) request(ctx context.Context, query string, at time.Time, parse parser) error {
 	values := url.Values{"query": {query}}
 	if !at.IsZero() {
+		given := parse
+		parse = func(body []byte, _ time.Time) error { return given(body, time.Time{}) }
 		values.Set("time", strconv.FormatFloat(float64(at.UnixMilli())/1000, 'f', 3, 64))
 	}
 	form := values.Encode()
@@ -206,7 +213,7 @@ func (s *Source) request(ctx context.Context, query string, at time.Time, parse 
 }
 
 // send makes one request and has its answer parsed.
-func (s *Source) send(ctx context.Context, method, form string, parse func(body []byte) error) error {
+func (s *Source) send(ctx context.Context, method, form string, parse parser) error {
 	target := *s.endpoint
 	var body io.Reader = http.NoBody
 	if method == http.MethodPost {
@@ -264,8 +271,8 @@ func (s *Source) transportError(ctx context.Context, err error) error {
 }
 
 // read makes sense of an answer.
-func (s *Source) read(resp *http.Response, body []byte, parse func(body []byte) error) error {
-	err := parse(body)
+func (s *Source) read(resp *http.Response, body []byte, parse parser) error {
+	err := parse(body, answeredAt(resp))
 	ok := resp.StatusCode >= 200 && resp.StatusCode < 300
 	switch {
 	case err == nil && ok:
@@ -279,6 +286,15 @@ func (s *Source) read(resp *http.Response, body []byte, parse func(body []byte) 
 		return err
 	}
 	return &statusError{host: s.endpoint.Host, status: resp.StatusCode, err: err}
+}
+
+// answeredAt returns when a server answered, by its own clock where it tells the
+// date, so that what its clock and ours are apart does not matter.
+func answeredAt(resp *http.Response) time.Time {
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		return date
+	}
+	return time.Now()
 }
 
 // unexpected describes an answer that is none of the query API.

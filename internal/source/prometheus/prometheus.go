@@ -53,6 +53,11 @@ type Config struct {
 	// Timeout bounds one collection with all its queries; 0 is DefaultTimeout.
 	Timeout time.Duration
 
+	// MaxAge is how old a value may be when the server answers, by the time that
+	// the answer gives it; 0 is any age. The server's clock counts when it tells
+	// the date, else ours. An older value is a sample of quality Stale.
+	MaxAge time.Duration
+
 	// Transport carries the requests; nil is one of the source's own. A given
 	// one is not closed.
 	Transport http.RoundTripper
@@ -73,7 +78,8 @@ type Source struct {
 	endpoint *url.URL // of the instant query, without credentials
 	query    template
 	timeout  time.Duration
-	header   http.Header // Authorization, when there is a credential
+	maxAge   time.Duration // 0 is any
+	header   http.Header   // Authorization, when there is a credential
 	redact   source.Redactor
 	client   *http.Client
 	own      *http.Transport // nil when the configuration gave one
@@ -110,6 +116,9 @@ func New(cfg Config) (*Source, error) {
 	if cfg.Timeout < 0 {
 		return fail(fmt.Errorf("timeout %v is negative", cfg.Timeout))
 	}
+	if cfg.MaxAge < 0 {
+		return fail(fmt.Errorf("maximum age %v is negative", cfg.MaxAge))
+	}
 	address, err := parseAddress(cfg.Address)
 	if err != nil {
 		return fail(err)
@@ -124,6 +133,7 @@ func New(cfg Config) (*Source, error) {
 		endpoint: address.JoinPath("api", "v1", "query"),
 		query:    parseTemplate(cfg.Query),
 		timeout:  cfg.Timeout,
+		maxAge:   cfg.MaxAge,
 		header:   header,
 		redact:   source.NewRedactor(secrets...),
 		logger:   cfg.Logger,
@@ -215,6 +225,9 @@ func (s *Source) ask(ctx context.Context, app scale.App, at time.Time, warnings 
 func (s *Source) newSample(r reading, err error) scale.Sample {
 	if r.at.IsZero() {
 		r.at = time.Now()
+	} else if age := r.answered.Sub(r.at); err == nil && s.maxAge > 0 && age > s.maxAge {
+		err := s.wrap(fmt.Errorf("the value is %v old, which is more than %v", age.Round(time.Second), s.maxAge))
+		return scale.Sample{Metric: s.metric, At: r.at, Quality: scale.Stale, Reason: source.Printable(err.Error(), source.MaxReason)}
 	}
 	return source.NewSample(s.metric, r.value, r.at, s.wrap(err))
 }

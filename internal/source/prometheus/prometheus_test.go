@@ -95,6 +95,7 @@ func TestNewRefuses(t *testing.T) {
 		{"metric", func(c *prometheus.Config) { c.Metric = "" }, "metric has no name"},
 		{"query", func(c *prometheus.Config) { c.Query = " \n" }, "query is empty"},
 		{"timeout", func(c *prometheus.Config) { c.Timeout = -1 }, "negative"},
+		{"maximum age", func(c *prometheus.Config) { c.MaxAge = -1 }, "maximum age -1ns is negative"},
 		{"no address", func(c *prometheus.Config) { c.Address = "" }, "http:// or https://"},
 		{"no scheme", func(c *prometheus.Config) { c.Address = "localhost:9090" }, "http:// or https://"},
 		{"no host", func(c *prometheus.Config) { c.Address = "http://:9090" }, "names no host"},
