@@ -49,6 +49,9 @@ func countsMachines(t reconcile.Target) bool {
 // noFleet stands for Machines that nobody asks for.
 type noFleet struct{}
 
+// Overview implements reconcile.Fleet.
+func (noFleet) Overview(scale.App) (scale.Snapshot, bool) { return scale.Snapshot{}, false }
+
 // Snapshot implements reconcile.Fleet.
 func (noFleet) Snapshot(_ context.Context, app scale.App) (scale.Snapshot, error) {
 	return scale.Snapshot{App: app, Complete: true, TakenAt: time.Now()}, nil

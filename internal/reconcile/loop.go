@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,6 +24,9 @@ type Config struct {
 	Logger      *slog.Logger
 	// Observe is called after each pass, by the goroutine that made it.
 	Observe func(Report)
+	// Wake, unless nil, tells of apps whose Machines changed; their targets are due
+	// at once. It is read until it is closed or the loop ends.
+	Wake <-chan scale.App
 	// Forget, unless nil, is called when a target is no longer governed.
 	Forget func(Target)
 	// Now is the clock of decisions; nil means time.Now.
@@ -42,11 +47,12 @@ type Loop struct {
 	slots    chan struct{} // one for each pass that asks the platform
 
 	mu      sync.Mutex
-	targets map[string]*governed // guarded by mu
-	first   map[string]bool      // guarded by mu; targets of the first discovery without a pass yet
-	listed  bool                 // guarded by mu; the first discovery is complete
-	decided bool                 // guarded by mu; some pass came as far as a decision
-	ready   bool                 // guarded by mu
+	targets map[string]*governed   // guarded by mu
+	keys    map[scale.App][]string // guarded by mu; keys of the targets of each app
+	first   map[string]bool        // guarded by mu; targets of the first discovery without a pass yet
+	listed  bool                   // guarded by mu; the first discovery is complete
+	decided bool                   // guarded by mu; some pass came as far as a decision
+	ready   bool                   // guarded by mu
 }
 
 // governed is a target with what is carried from pass to pass. Only the worker
@@ -56,6 +62,7 @@ type governed struct {
 	mem    decide.Memory
 	note   string // the last condition that was logged
 	failed int    // passes in a row that came to no decision
+	passes int
 }
 
 // New returns a loop over what discover returns.
@@ -66,7 +73,7 @@ func New(cfg Config, discover Discover) *Loop {
 	return &Loop{
 		slots: make(chan struct{}, max(1, cfg.Concurrency)),
 		cfg:   cfg, logger: cfg.Logger.With("component", "reconcile"), discover: discover,
-		queue: newQueue(), targets: make(map[string]*governed), first: make(map[string]bool),
+		queue: newQueue(), targets: make(map[string]*governed), keys: make(map[scale.App][]string), first: make(map[string]bool),
 	}
 }
 
@@ -94,11 +101,35 @@ func (l *Loop) slot(ctx context.Context) (func(), error) {
 func (l *Loop) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { l.keepDiscovering(ctx) })
+	if l.cfg.Wake != nil {
+		wg.Go(func() { l.keepWaking(ctx) })
+	}
 	// Workers that wait for metrics cost next to nothing; slots bound the rest.
 	for range workersPerSlot * cap(l.slots) {
 		wg.Go(func() { l.work(ctx) })
 	}
 	wg.Wait()
+}
+
+// keepWaking makes targets due whose Machines changed.
+func (l *Loop) keepWaking(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case app, ok := <-l.cfg.Wake:
+			if !ok {
+				return
+			}
+			l.mu.Lock()
+			keys := l.keys[app]
+			l.mu.Unlock()
+			now := time.Now()
+			for _, key := range keys {
+				l.queue.wake(key, now)
+			}
+		}
+	}
 }
 
 // Ready reports whether every target of the first discovery has had a pass, and
@@ -166,6 +197,7 @@ func (l *Loop) adopt(targets []Target, complete bool) {
 			continue
 		}
 		l.targets[key] = &governed{target: t}
+		l.keys[t.App] = append(slices.Clip(l.keys[t.App]), key)
 		if !l.listed {
 			l.first[key] = true
 		}
@@ -182,6 +214,11 @@ func (l *Loop) adopt(targets []Target, complete bool) {
 		delete(l.targets, key)
 		delete(l.first, key)
 		l.queue.remove(key)
+		if rest := slices.DeleteFunc(slices.Clone(l.keys[g.target.App]), func(k string) bool { return k == key }); len(rest) > 0 {
+			l.keys[g.target.App] = rest
+		} else {
+			delete(l.keys, g.target.App)
+		}
 		if l.cfg.Forget != nil {
 			l.cfg.Forget(g.target)
 		}
@@ -255,7 +292,22 @@ func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 	if dropped && l.cfg.Forget != nil {
 		l.cfg.Forget(target) // what Observe noted came after the first call
 	}
-	return l.cfg.Interval * time.Duration(min(maxBackoff, 1<<max(0, min(g.failed, 8)-1)))
+	wait := l.cfg.Interval * time.Duration(min(maxBackoff, 1<<max(0, min(g.failed, 8)-1)))
+	if g.passes++; g.passes == 1 {
+		wait += spread(key, l.cfg.Interval)
+	}
+	return wait
+}
+
+// spread is how much later than its first pass's cadence a target goes on, so that
+// ten thousand targets that began together do not all ask in the same instant. It
+// is small against the interval: targets that share one question for their metrics
+// are to use its answer while it is fresh.
+func spread(key string, interval time.Duration) time.Duration {
+	window := min(interval/15, time.Second)
+	h := fnv.New32a()
+	h.Write([]byte(key)) //nolint:errcheck // a hash's Write returns no error
+	return time.Duration(uint64(h.Sum32()) * uint64(window) >> 32)
 }
 
 // log tells what changed: every pass that acts, and every other condition once.

@@ -32,6 +32,7 @@ type world struct {
 	late         []error // guarded by mu; why a plan came too late to be carried out
 
 	forgotten []scale.App
+	overview  map[scale.App]scale.Snapshot // guarded by mu
 }
 
 func newWorld() *world {
@@ -57,6 +58,14 @@ func (w *world) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, er
 		{ID: "1", State: scale.StateStarted, Group: "app", Host: scale.HostOK, UpdatedAt: now, Config: []byte("{}")},
 		{ID: "2", State: scale.StateStopped, Group: "app", Host: scale.HostOK, UpdatedAt: now, Config: []byte("{}")},
 	}}, nil
+}
+
+func (w *world) Overview(app scale.App) (scale.Snapshot, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s, ok := w.overview[app]
+	s.TakenAt = time.Now()
+	return s, ok
 }
 
 func (w *world) Release(ctx context.Context, _ scale.App) (scale.Release, error) {
@@ -131,13 +140,17 @@ func TestLoopKeepsTheInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		begin := time.Now()
-		loop, _ := run(t, 31*time.Second, 1, always(w.target("web", "1")))
+		loop, _ := run(t, 32*time.Second, 1, always(w.target("web", "1")))
 		var got []time.Duration
 		for _, at := range w.reads["web"] {
-			got = append(got, at.Sub(begin))
+			// Up to a second later than the first pass's cadence, and always the same.
+			got = append(got, at.Sub(begin).Truncate(time.Second))
 		}
 		if want := "[0s 15s 30s]"; fmt.Sprint(got) != want {
 			t.Errorf("passes at %v, want %s", got, want)
+		}
+		if d := w.reads["web"][2].Sub(w.reads["web"][1]); d != 15*time.Second {
+			t.Errorf("the third pass came %s after the second, want an interval", d)
 		}
 		if !loop.Ready() {
 			t.Error("not ready after complete passes")
@@ -184,7 +197,7 @@ func TestBrokenAppsDoNotHoldUpOthers(t *testing.T) {
 				t.Fatalf("good-%d had %d passes, want 5", i, len(reads))
 			}
 			for n, at := range reads {
-				if late := at.Sub(begin) - time.Duration(n)*15*time.Second; late > time.Second {
+				if late := at.Sub(begin) - time.Duration(n)*15*time.Second; late > 2*time.Second {
 					t.Errorf("pass %d of good-%d was %s late", n, i, late)
 				}
 			}
@@ -253,6 +266,53 @@ func TestNotReadyWhileNothingAnswers(t *testing.T) {
 		w.fail["web"] = errors.New("503")
 		if loop, _ := run(t, time.Minute, 1, always(w.target("web", "1"))); loop.Ready() {
 			t.Error("ready although no pass came as far as a decision")
+		}
+	})
+}
+
+// While the overview shows that nothing is to be done, the platform is not asked;
+// when it shows something, or misses a part, the app's own list is read before
+// anything is done. A change wakes its target.
+func TestOverviewSparesRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		full, err := w.Snapshot(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(w.reads)
+		full.Overview = true
+		w.overview = map[scale.App]scale.Snapshot{"web": full, "short": full}
+		short := w.overview["short"]
+		short.App, short.Complete = "short", false
+		w.overview["short"] = short
+		wake := make(chan scale.App)
+		loop := reconcile.New(reconcile.Config{
+			Interval: 15 * time.Second, Timeout: 10 * time.Second, Refresh: time.Minute, Concurrency: 1, Wake: wake,
+			Logger: slog.New(slog.DiscardHandler), Observe: func(reconcile.Report) {},
+		}, always(w.target("web", "1"), w.target("short", "1")))
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		go func() {
+			time.Sleep(65 * time.Second)
+			w.mu.Lock()
+			changed := full
+			changed.Machines = full.Machines[1:]
+			w.overview["web"] = changed
+			w.mu.Unlock()
+			wake <- "web"
+		}()
+		began := time.Now()
+		loop.Run(ctx)
+		reads := w.reads["web"]
+		if len(reads) == 0 || reads[0].Sub(began) != 65*time.Second {
+			t.Errorf("the app's own list was read at %v, want at the change and not before", reads)
+		}
+		if len(w.reads["short"]) != 8 {
+			t.Errorf("the own list of an app with an incomplete overview was read %d times, want in each of 8 passes", len(w.reads["short"]))
+		}
+		if w.applied["web"] != 0 {
+			t.Errorf("%d actions from an overview that the own list does not bear out", w.applied["web"])
 		}
 	})
 }

@@ -36,6 +36,9 @@ type Source interface {
 
 // Fleet reads the platform's Machines.
 type Fleet interface {
+	// Overview returns what is known of the app's Machines without asking, or false
+	// when that is nothing. It is good for seeing that nothing is to be done.
+	Overview(app scale.App) (scale.Snapshot, bool)
 	// Snapshot reads the app's Machines anew.
 	Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, error)
 	// Release returns the app's newest release.
@@ -88,6 +91,10 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r 
 	}()
 
 	samples := collect(ctx, t)
+	if d, ok := quiet(t, samples, mem, now()); ok {
+		r.Decision, r.Plan = &d, plan.Build(scale.Snapshot{App: t.App}, d, t.Policy)
+		return r, next
+	}
 	if options.Slot != nil {
 		giveBack, err := options.Slot(ctx)
 		if err != nil {
@@ -140,6 +147,19 @@ func releaseOf(ctx context.Context, t Target) (scale.Release, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no answer within %s", limit))
 	defer cancel()
 	return t.Fleet.Release(ctx, t.App)
+}
+
+// quiet decides from the overview, and reports whether that settles it: nothing is
+// to be done, and no part of the picture is missing that could say otherwise. The
+// overview lags and tells less than an app's own list, so that nothing is done from
+// it, and nothing remembered.
+func quiet(t Target, samples []scale.Sample, mem decide.Memory, now time.Time) (scale.Decision, bool) {
+	overview, ok := t.Fleet.Overview(t.App)
+	if !ok || !overview.Complete || t.Policy.MaxAge > 0 && now.Sub(overview.TakenAt) > t.Policy.MaxAge {
+		return scale.Decision{}, false
+	}
+	d, _ := decide.Decide(overview, samples, t.Policy, mem, now)
+	return d, d.Want == d.Have
 }
 
 // collect reads all of the target's metrics side by side. A source that hangs

@@ -23,6 +23,7 @@ type entry struct {
 	order   uint64
 	index   int // in the heap; -1 while held
 	removed bool
+	woken   bool // due at once when it is given back
 }
 
 func newQueue() *queue {
@@ -43,6 +44,23 @@ func (q *queue) add(key string, due time.Time) {
 	q.entries[key] = e
 	heap.Push(&q.waiting, e)
 	q.signal()
+}
+
+// wake makes the key due at once. A key that is held is handed out again as soon
+// as it is given back; one that is not there stays so.
+func (q *queue) wake(key string, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e, ok := q.entries[key]
+	switch {
+	case !ok:
+	case e.index < 0:
+		e.woken = true
+	case e.due.After(now):
+		e.due = now
+		heap.Fix(&q.waiting, e.index)
+		q.signal()
+	}
 }
 
 // remove forgets the key. Whoever holds it may finish.
@@ -109,7 +127,10 @@ func (q *queue) done(key string, due time.Time) {
 		return
 	}
 	q.added++
-	e.due, e.order = due, q.added
+	if e.woken && due.After(time.Now()) {
+		due = time.Now()
+	}
+	e.due, e.order, e.woken = due, q.added, false
 	heap.Push(&q.waiting, e)
 	q.signal()
 }
