@@ -64,6 +64,7 @@ type Watch struct {
 	picture *picture           // guarded by mu
 	synced  bool               // guarded by mu; a full list was complete
 	taken   time.Time          // guarded by mu; when the last complete read began
+	failing bool               // guarded by mu; the last read of all Machines failed
 	gap     time.Time          // guarded by mu; when the picture became incomplete, zero while it is not
 	pending []scale.App        // guarded by mu; changed, and not announced yet
 	queued  map[scale.App]bool // guarded by mu; those in pending
@@ -109,6 +110,14 @@ func (w *Watch) Synced() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.synced
+}
+
+// Failing reports whether the last read of all Machines failed, as it does for a
+// token that may not see the organization.
+func (w *Watch) Failing() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failing
 }
 
 // Snapshot returns the overview of an app's Machines, with our own writes that

@@ -54,6 +54,9 @@ func (w *Watch) follow(ctx context.Context) {
 			if err == nil {
 				err = full.partial()
 			}
+			w.mu.Lock()
+			w.failing = err != nil
+			w.mu.Unlock()
 			fullDue = time.Now().Add(w.pause(again, &fullFails, err))
 			full = nil
 		default:
