@@ -34,8 +34,10 @@ type App struct {
 	rules    []rule
 	cleanups []cleanup
 
-	mu   sync.Mutex
-	last map[string]reconcile.Report // guarded by mu; by target key
+	mu     sync.Mutex
+	last   map[string]reconcile.Report               // guarded by mu; by target key
+	orgs   map[question]*orgList                     // guarded by mu
+	groups map[scale.App]map[scale.ProcessGroup]bool // guarded by mu; those governed
 }
 
 // cleanup is one named step of taking the App down.
@@ -52,6 +54,8 @@ func New(settings *config.Settings, options Options) (_ *App, err error) {
 		self:     options.Self,
 		metrics:  newMetrics(options.Version),
 		last:     make(map[string]reconcile.Report),
+		orgs:     make(map[question]*orgList),
+		groups:   make(map[scale.App]map[scale.ProcessGroup]bool),
 	}
 	defer func() {
 		if err != nil {
@@ -158,6 +162,9 @@ func (a *App) observe(r reconcile.Report) {
 // graph shows it as it was for ever.
 func (a *App) forget(t reconcile.Target) {
 	a.metrics.forget(string(t.App), string(t.Policy.Group))
+	if a.release(t.App, t.Policy.Group) {
+		a.platform.forget(t.App)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.last, t.Key())

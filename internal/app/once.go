@@ -68,7 +68,7 @@ func (noFleet) Wrote(scale.App, []scale.Outcome) {}
 // eachTarget runs pass for every target, as many at a time as the settings allow,
 // each within its timeout.
 func (a *App) eachTarget(ctx context.Context, pass func(context.Context, reconcile.Target) reconcile.Report) ([]reconcile.Report, error) {
-	targets, err := a.discover(ctx)
+	targets, err := a.allTargets(ctx)
 	if err != nil {
 		return nil, err
 	}

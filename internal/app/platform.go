@@ -75,7 +75,16 @@ func (p *platform) close() {
 	}
 }
 
-// apps lists the names of the organization's apps that may be scaled, sorted.
+// forget drops what is remembered of an app that is no longer governed.
+func (p *platform) forget(app scale.App) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.connections {
+		c.fleet.Forget(app)
+	}
+}
+
+// apps lists the names of the organization's apps that a pattern may match, sorted.
 func (c *connection) apps(ctx context.Context, org string) ([]scale.App, error) {
 	id, err := c.organization(ctx, org)
 	if err != nil {
@@ -87,7 +96,7 @@ func (c *connection) apps(ctx context.Context, org string) ([]scale.App, error) 
 	}
 	apps := make([]scale.App, 0, len(infos))
 	for _, info := range infos {
-		if !platformTool(info.Name) {
+		if !special(info.Role) && !platformTool(info.Name) {
 			apps = append(apps, info.Name)
 		}
 	}
@@ -111,6 +120,11 @@ func (c *connection) organization(ctx context.Context, org string) (string, erro
 	c.orgs[org] = id
 	return id, nil
 }
+
+// special reports whether an app with the role has an owner that looks after its
+// Machines, such as a database cluster. The platform's schema knows a role of apps
+// that have none.
+func special(role string) bool { return role != "" && !strings.EqualFold(role, "empty") }
 
 // platformTool reports whether the app is one that the platform's own tools make
 // for themselves: builders, deployers and interactive shells.

@@ -1,15 +1,12 @@
 package app
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
-	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/source"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/source/prometheus"
 )
@@ -73,63 +70,4 @@ func newSource(a *App, c config.Collector) (source.Source, error) {
 // that hangs leaves the pass time to act, and holds it for one interval at most.
 func sourceTimeout(s *config.Settings) time.Duration {
 	return min(prometheus.DefaultTimeout, s.Timeout*2/3, max(s.Interval, time.Second))
-}
-
-// discover returns all targets: those of the apps that settings name, and those
-// of the apps that match a pattern. Each organization is asked once for each
-// token; one that cannot be listed does not keep the others from being governed.
-func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
-	type question struct {
-		connection *connection
-		org        string
-	}
-	type answer struct {
-		apps []scale.App
-		err  error
-	}
-	asked := make(map[question]answer)
-	var targets []reconcile.Target
-	var errs []error
-	seen := make(map[string]bool)
-	govern := func(r rule, app scale.App) {
-		t := r.govern(app)
-		// An app's group is governed once: by the first rule that matches it.
-		if !seen[t.Key()] {
-			seen[t.Key()] = true
-			targets = append(targets, t)
-		}
-	}
-	for _, r := range a.rules {
-		if !r.target.Wildcard() {
-			govern(r, scale.App(r.target.AppPattern))
-			continue
-		}
-		if r.connection == nil {
-			return nil, fmt.Errorf("list the apps that match %q: %w", r.target.AppPattern, a.settings.RequireToken())
-		}
-		q := question{r.connection, r.target.Org}
-		got, ok := asked[q]
-		if !ok {
-			got.apps, got.err = r.connection.apps(ctx, r.target.Org)
-			asked[q] = got
-			if got.err != nil {
-				errs = append(errs, got.err)
-			}
-		}
-		for _, app := range got.apps {
-			// A pattern never means the autoscaler itself, which would stop itself.
-			if app != a.self && config.MatchApp(r.target.AppPattern, string(app)) {
-				govern(r, app)
-			}
-		}
-	}
-	return targets, errors.Join(errs...)
-}
-
-func (r rule) govern(app scale.App) reconcile.Target {
-	t := reconcile.Target{App: app, Policy: r.policy, Sources: r.sources}
-	if r.connection != nil {
-		t.Fleet, t.Actuator = r.connection.fleet, r.connection.actuator
-	}
-	return t
 }
