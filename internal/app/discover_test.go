@@ -179,7 +179,7 @@ func TestFailingOrgKeepsItsApps(t *testing.T) {
 	if err := f.world.DeleteApp(sim.Call{}, "acme-2"); err != nil {
 		t.Fatal(err)
 	}
-	for _, order := range []int{http.StatusUnauthorized, hang} {
+	for _, order := range []int{hang, http.StatusUnauthorized} {
 		f.orders("beta", order)
 		for range 2 {
 			expect(t, a, "acme-1/app beta-1/app", false)
