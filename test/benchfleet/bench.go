@@ -175,6 +175,7 @@ func (b *bench) step(ctx context.Context, r *result) error {
 		stats, err := b.platform.stats(ctx)
 		return stats.Statuses["machine_start"]["200"] >= perApp*b.apps, err
 	})
+	done := time.Now()
 	if ctx.Err() != nil {
 		return reached
 	}
@@ -186,13 +187,16 @@ func (b *bench) step(ctx context.Context, r *result) error {
 	if err != nil {
 		return errors.Join(reached, err)
 	}
-	r.Mutations = mutations(stats.Ops)
+	r.StepRequests, r.Mutations = stats.Ops, mutations(stats.Ops)
 	r.RateLimited += stats.RateLimited
 	if u, err := used(b.fas.cmd.Process.Pid); err == nil {
 		r.PeakMemory = &u.peak
 	}
 	delays, err := startDelays(history, set, perApp)
-	r.delays(delays, b.settings.interval)
+	r.delays(delays)
+	if reached == nil && err == nil {
+		r.end(done.Sub(set[history[len(history)-1].App]), b.settings.interval)
+	}
 	return errors.Join(reached, err)
 }
 

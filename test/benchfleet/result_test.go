@@ -121,6 +121,19 @@ func TestStartDelays(t *testing.T) {
 	}
 }
 
+func TestDelays(t *testing.T) {
+	var none, r result
+	none.delays(nil)
+	if none.First != nil || none.Median != nil {
+		t.Errorf("without starts: first %v, median %v", none.First, none.Median)
+	}
+	r.delays([]time.Duration{3 * time.Second, -time.Second, time.Second})
+	r.end(14*time.Second, 15*time.Second)
+	if *r.First != 0 || *r.Median != 1 || *r.Last != 14 || *r.Late != -1 {
+		t.Errorf("first %v, median %v, last %v, late %v, want 0, 1, 14, -1", *r.First, *r.Median, *r.Last, *r.Late)
+	}
+}
+
 func TestMutations(t *testing.T) {
 	ops := map[string]int{"machine_list": 50, "machine_start": 3, "machine_lease_acquire": 2, "prometheus_query": 7}
 	if got := mutations(ops); got != 5 {

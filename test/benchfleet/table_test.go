@@ -18,7 +18,8 @@ func sample() []result {
 		Requests: map[string]float64{"org_machine_list": 2, "prometheus_query": 1.3333}, CPU: new(0.25),
 		PeakMemory: new(int64(1500 << 20)), Mutations: 20000,
 	}
-	ran.delays([]time.Duration{16 * time.Second, 14500 * time.Millisecond, 2 * time.Second}, 15*time.Second)
+	ran.delays([]time.Duration{16 * time.Second, 14500 * time.Millisecond, 2 * time.Second})
+	ran.end(16*time.Second, 15*time.Second)
 	return []result{ran, {Apps: 100, Variant: "separately", Error: "not ready within 2m0s"}}
 }
 
