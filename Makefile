@@ -17,12 +17,14 @@ TESTTIME ?= 15m
 # What `make bench` measures, and how often, for benchstat.
 BENCH ?= .
 COUNT ?= 6
+# Flags of `make bench-fleet`, such as "-apps 100 -compare 100"; -help lists them.
+ARGS ?=
 
 PROGRAMS := fly-autoscaler flysim
 
 .PHONY: help
 help: ## list these targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: build
 build: $(PROGRAMS:%=bin/%) ## build bin/fly-autoscaler and bin/flysim
@@ -74,6 +76,10 @@ bench: ## run the benchmarks (BENCH=pattern COUNT=n); compare two outputs with b
 .PHONY: benchstat
 benchstat: ## compare two outputs of make bench (OLD=file NEW=file)
 	$(TOOL) benchstat $(OLD) $(NEW)
+
+.PHONY: bench-fleet
+bench-fleet: build ## measure fleets of 100 to 10,000 simulated apps, in ten minutes (ARGS=flags)
+	$(GO) run ./test/benchfleet -bin bin $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target (FUZZTIME=1m each)
