@@ -102,9 +102,9 @@ func (r *run) do(ctx context.Context, action scale.Action) {
 	for {
 		outcome := r.one(ctx, action)
 		r.record(ctx, outcome)
-		// A start that was not answered may yet come true; one too many is put right
-		// by the next pass, one too few costs a user.
-		if action.Verb != scale.Start || outcome.Result != scale.Refused && outcome.Result != scale.Unknown {
+		// A start that was not answered may have come true: a spare for it could be one
+		// too many. The next pass sees, and then takes another Machine first.
+		if action.Verb != scale.Start || outcome.Result != scale.Refused {
 			return
 		}
 		spare, ok := r.spare()
