@@ -328,16 +328,3 @@ func TestSDKPagesOfApps(t *testing.T) {
 		t.Errorf("asked %d times, want once for the org and three times for apps", got)
 	}
 }
-
-// TestSDKRepeatsCreates shows what the official SDK makes of a lost answer, and
-// that the platform lets it.
-func TestSDKRepeatsCreates(t *testing.T) {
-	s, _ := start(t, flysim.Options{})
-	order(t, s.Handler.World(), sim.Fault{Kind: sim.FaultError, Op: "machine_create", Status: 502, Applied: true, Count: 1})
-	client, _ := sdk(t, s, nil)
-	_, err := client.Launch(t.Context(), "web", fly.LaunchMachineInput{Config: &fly.MachineConfig{Image: "web:1"}})
-	must(t, err)
-	if got := countMachines(t, s.Handler.World()); got != 2 {
-		t.Errorf("%d machines after one launch, want the two that a repeated create makes", got)
-	}
-}
