@@ -59,6 +59,7 @@ follows: what was measured, what is there, and what came of it.
 					for _, r := range reports {
 						explainReport(env.stdout, r)
 					}
+					explainMetrics(env.stdout, a.Metrics())
 				}
 				return failed
 			}

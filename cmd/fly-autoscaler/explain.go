@@ -37,6 +37,18 @@ func explainReport(w io.Writer, r app.Report) {
 	printActions(w, r)
 }
 
+// explainMetrics tells which metrics of a pattern are asked for once for all apps,
+// and why others are not.
+func explainMetrics(w io.Writer, metrics []app.Metric) {
+	for _, m := range metrics {
+		how := "asked once for all apps"
+		if !m.Grouped {
+			how = "asked app by app: " + m.Reason
+		}
+		fmt.Fprintf(w, "\nmetric %s of %s: %s\n", m.Name, m.Target, how)
+	}
+}
+
 // printActions lists the actions of a plan, or says that there are none.
 func printActions(w io.Writer, r app.Report) {
 	if r.Plan.Empty() {

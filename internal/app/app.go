@@ -32,7 +32,11 @@ type App struct {
 	platform *platform
 	self     scale.App
 	rules    []rule
-	cleanups []cleanup
+	// views are the pictures of the organizations that are governed by a pattern,
+	// while the App serves.
+	views        map[question]*orgView
+	viewsAwaited bool // only discover touches it
+	cleanups     []cleanup
 
 	mu     sync.Mutex
 	last   map[string]reconcile.Report               // guarded by mu; by target key
@@ -99,7 +103,17 @@ func (a *App) Serve(ctx context.Context) error {
 	if err := a.settings.RequireToken(); err != nil {
 		return err
 	}
-	loop := reconcile.New(a.loopConfig(), a.discover)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	changed, watched, err := a.watchOrgs(ctx)
+	if err != nil {
+		return err
+	}
+	defer watched()
+	defer stop()
+	cfg := a.loopConfig()
+	cfg.Wake = changed
+	loop := reconcile.New(cfg, a.discover)
 	handler := httpapi.Handler(httpapi.Config{
 		Metrics: a.metrics.handler(),
 		Ready:   func() (bool, string) { return a.ready(loop) },
@@ -112,8 +126,6 @@ func (a *App) Serve(ctx context.Context) error {
 	}
 	a.logger.Info("serving", "address", server.Addr(), "targets", len(a.rules), "interval", a.settings.Interval, "dry_run", a.settings.DryRun)
 
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	var failed error
 	var wg sync.WaitGroup
 	wg.Go(func() {

@@ -72,6 +72,7 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 			waiting = append(waiting, err)
 		}
 	}
+	a.awaitViews(ctx)
 	targets := a.match(lists)
 	a.govern(targets)
 	if len(targets) == 0 {
@@ -206,7 +207,7 @@ func (a *App) match(lists map[question][]scale.App) []reconcile.Target {
 	var targets []reconcile.Target
 	seen := make(map[string]bool)
 	add := func(r rule, app scale.App) {
-		if t := r.govern(app); !seen[t.Key()] {
+		if t := a.target(r, app); !seen[t.Key()] {
 			seen[t.Key()] = true
 			targets = append(targets, t)
 		}
@@ -216,20 +217,27 @@ func (a *App) match(lists map[question][]scale.App) []reconcile.Target {
 			add(r, scale.App(r.target.AppPattern))
 			continue
 		}
+		var apps []scale.App
 		for _, app := range lists[question{r.connection, r.target.Org}] {
 			// A pattern never means the autoscaler itself, which would stop itself.
 			if app != a.self && config.MatchApp(r.target.AppPattern, string(app)) {
+				apps = append(apps, app)
 				add(r, app)
 			}
 		}
+		r.apps.set(apps)
 	}
 	return targets
 }
 
-func (r rule) govern(app scale.App) reconcile.Target {
+// target is the target of one app that the rule governs.
+func (a *App) target(r rule, app scale.App) reconcile.Target {
 	t := reconcile.Target{App: app, Policy: r.policy, Sources: r.sources}
 	if r.connection != nil {
 		t.Fleet, t.Actuator = r.connection.fleet, r.connection.actuator
+	}
+	if view := a.views[question{r.connection, r.target.Org}]; view != nil && r.target.Wildcard() {
+		t.Fleet = view.fleet
 	}
 	return t
 }

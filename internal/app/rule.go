@@ -17,6 +17,7 @@ type rule struct {
 	target     config.Target
 	policy     *policy.Policy
 	sources    []reconcile.Source
+	apps       *appNames   // of a pattern: those it matched last
 	connection *connection // nil without an API token, which only eval does without
 }
 
@@ -31,6 +32,7 @@ const minMaxMetricAge = time.Minute
 func newRule(a *App, target config.Target) (rule, error) {
 	r := rule{
 		target: target,
+		apps:   &appNames{},
 		policy: &policy.Policy{
 			Group: target.Group, Regions: target.Regions, Launch: target.Launch,
 			MinCreated: target.MinCreated, MaxCreated: target.MaxCreated,
@@ -51,6 +53,9 @@ func newRule(a *App, target config.Target) (rule, error) {
 			return rule{}, fmt.Errorf("target %s: metric %q: %w", target.Name, collector.MetricName, err)
 		}
 		a.onClose("source of metric "+collector.MetricName, s.Close)
+		if target.Wildcard() {
+			s = source.NewShared(s, r.apps.get, sharedFor(a.settings))
+		}
 		r.sources = append(r.sources, s)
 	}
 	return r, nil

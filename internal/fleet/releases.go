@@ -99,5 +99,5 @@ func (r *Releases) ask(ctx context.Context, q *question) {
 	}
 	r.mu.Unlock()
 	// What went wrong is in the answers, for each app.
-	q.answers, _ = r.api.Releases(ctx, q.apps) //nolint:errcheck // see above
+	q.answers, _ = r.api.Releases(ctx, q.apps)
 }

@@ -51,6 +51,8 @@ func TestListOfOneAppInTrouble(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPlatform(t, shops())
+			// A token that may not see the organization's list: each app's own is read.
+			p.fault(t, sim.Fault{Kind: sim.FaultError, Op: "org_machine_list", Status: http.StatusForbidden})
 			fault := c.fault
 			fault.Op, fault.App = "machine_list", "shop-b"
 			for _, app := range apps {
