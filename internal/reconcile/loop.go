@@ -306,7 +306,7 @@ func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 func spread(key string, interval time.Duration) time.Duration {
 	window := min(interval/15, time.Second)
 	h := fnv.New32a()
-	h.Write([]byte(key)) //nolint:errcheck // a hash's Write returns no error
+	h.Write([]byte(key))
 	return time.Duration(uint64(h.Sum32()) * uint64(window) >> 32)
 }
 
