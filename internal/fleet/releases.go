@@ -23,13 +23,18 @@ const (
 	// apps that are to act at the same moment then cost twenty requests.
 	gather = 10 * time.Millisecond
 	// together is how many questions go in one request.
-	together = 50
+	together = 100
+	// asking is how many requests are under way. While these wait, for an answer or
+	// for their turn, further questions go together: the more there are, the fewer
+	// requests each costs.
+	asking = 2
 )
 
 // Releases asks for the releases of many apps in few requests: questions that come
 // at about the same time go together.
 type Releases struct {
-	api ReleasesAPI
+	api   ReleasesAPI
+	slots chan struct{} // one for each request under way
 
 	mu   sync.Mutex
 	open *question // guarded by mu; takes further apps
@@ -45,7 +50,9 @@ type question struct {
 }
 
 // NewReleases returns a Releases that asks api.
-func NewReleases(api ReleasesAPI) *Releases { return &Releases{api: api} }
+func NewReleases(api ReleasesAPI) *Releases {
+	return &Releases{api: api, slots: make(chan struct{}, asking)}
+}
 
 // Release returns the app's newest release. An error says why it could not be had.
 func (r *Releases) Release(ctx context.Context, app scale.App) (scale.Release, error) {
@@ -91,6 +98,11 @@ func (r *Releases) ask(ctx context.Context, q *question) {
 	select {
 	case <-timer.C:
 	case <-q.full:
+	case <-ctx.Done():
+	}
+	select {
+	case r.slots <- struct{}{}:
+		defer func() { <-r.slots }()
 	case <-ctx.Done():
 	}
 	r.mu.Lock()

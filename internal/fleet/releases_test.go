@@ -41,14 +41,14 @@ func (r *releases) Releases(ctx context.Context, apps []scale.App) (map[scale.Ap
 	return out, errors.New("some could not be had")
 }
 
-// Questions of the same moment go together, fifty at a time; one app's error is
+// Questions of the same moment go together, a hundred at a time; one app's error is
 // its own.
 func TestReleasesGoTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &releases{}
 		r := fleet.NewReleases(api)
 		var wg sync.WaitGroup
-		for i := range 120 {
+		for i := range 220 {
 			app := scale.App(fmt.Sprint("app-", i))
 			if i == 60 {
 				app = "none"
@@ -61,7 +61,7 @@ func TestReleasesGoTogether(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if got := fmt.Sprint(api.asked); got != "[50 50 20]" {
+		if got := fmt.Sprint(api.asked); got != "[100 100 20]" {
 			t.Errorf("asked for %s releases, want three requests", got)
 		}
 		begin := time.Now()

@@ -27,8 +27,10 @@ type WatchConfig struct {
 	// Full is the time between two reads of all Machines, which find what a read
 	// of changes can not: that a Machine is missing. Zero means 5 min.
 	Full time.Duration
-	// Margin is how late the platform may tell of a change; each read of changes
-	// goes back that far beyond the one before. Zero means 1 min.
+	// Margin is how late the platform may tell of a change. Once in each Margin a
+	// read of changes goes back that far beyond the last that did; the others go
+	// back a quarter of it, so that a burst of changes is not read again a dozen
+	// times. Zero means 1 min.
 	Margin time.Duration
 	Logger *slog.Logger
 }
@@ -70,7 +72,9 @@ type Watch struct {
 	queued  map[scale.App]bool // guarded by mu; those in pending
 
 	// Only Run touches what follows.
-	since time.Time // all changes up to then were read, by the platform's clock
+	since time.Time // all changes up to then were read, by the platform's clock …
+	sure  time.Time // … and up to then by a read that went back the whole Margin …
+	wide  time.Time // … and that began then, by ours
 	clock reckoning
 	rng   *rand.Rand
 	blank bool   // the first full list had no Machine

@@ -96,6 +96,7 @@ func (w *Watch) pause(regular time.Duration, fails *int, err error) time.Duratio
 type listing struct {
 	query    flyapi.OrgQuery
 	began    time.Time
+	wide     bool // it goes back the whole margin, or tells of all
 	pages    int
 	existing int       // Machines that it told of and that exist
 	newest   time.Time // change that it told of
@@ -152,7 +153,10 @@ func (w *Watch) readPage(ctx context.Context, l *listing) (bool, error) {
 // readChanges reads all pages of what changed since the last time that this
 // succeeded, so that a failure leaves no gap behind once it is over.
 func (w *Watch) readChanges(ctx context.Context) error {
-	l := &listing{began: time.Now(), query: flyapi.OrgQuery{UpdatedAfter: w.since.Add(-w.cfg.Margin), IncludeDeleted: true}}
+	l := &listing{began: time.Now(), query: flyapi.OrgQuery{UpdatedAfter: w.since.Add(-w.cfg.Margin / 4), IncludeDeleted: true}}
+	if l.wide = l.began.Sub(w.wide) >= w.cfg.Margin; l.wide {
+		l.query.UpdatedAfter = w.sure.Add(-w.cfg.Margin)
+	}
 	var err error
 	for done := false; !done && err == nil; {
 		done, err = w.readPage(ctx, l)
@@ -172,7 +176,7 @@ func (w *Watch) beginFull() *listing {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.picture.beginWalk()
-	return &listing{began: time.Now()}
+	return &listing{began: time.Now(), wide: true}
 }
 
 // endFull closes a full list that was read to its end or failed with err. It
@@ -214,8 +218,15 @@ func (w *Watch) endFull(ctx context.Context, l *listing, err error) bool {
 
 // complete notes that a listing succeeded, and what is still missing.
 func (w *Watch) complete(l *listing, gap time.Time) {
-	if mark := w.clock.mark(l, time.Now()); mark.After(w.since) {
+	mark := w.clock.mark(l, time.Now())
+	if mark.After(w.since) {
 		w.since = mark
+	}
+	if l.wide {
+		w.wide = l.began
+		if mark.After(w.sure) {
+			w.sure = mark
+		}
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -190,6 +190,8 @@ func TestWatchOverThePlatform(t *testing.T) {
 			t.Errorf("after two polls: %+v", s.Machines)
 		}
 
+		// The first wide read tells of the world's making again.
+		later(time.Minute)
 		requests.Store(0)
 		later(20 * time.Minute)
 		const most = 20*12 + 4*3
@@ -364,60 +366,76 @@ func TestWhatIsKept(t *testing.T) {
 	})
 }
 
-// Each read of changes goes back to the newest change that is known and the
-// margin beyond, never ahead of what was read, and not for ever to the same burst.
+// Each read of changes goes back a quarter of the margin, and one in each margin
+// all of it, beyond what was read before: never ahead of that, and not for ever to
+// the same burst.
 func TestHowFarBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		newest := began.Add(-10 * time.Second)
-		api := &orgList{all: flyapi.OrgPage{Machines: []flyapi.OrgMachine{row("web", "1", "started", newest)}}}
-		watch(t, api, fleet.WatchConfig{Full: time.Hour})
-		since := func(want time.Time, when string) {
+		api := &orgList{all: flyapi.OrgPage{Machines: []flyapi.OrgMachine{row("web", "1", "started", began.Add(-10*time.Second))}}}
+		watch(t, api, fleet.WatchConfig{Full: 24 * time.Hour})
+		back := func() (seconds []int) {
 			t.Helper()
-			_, _, last := api.queries()
-			if !last.UpdatedAfter.Equal(want) || !last.IncludeDeleted {
-				t.Errorf("%s: asks for changes after %s, with deleted %v, want %s", when, last.UpdatedAfter.Sub(began), last.IncludeDeleted, want.Sub(began))
+			api.mu.Lock()
+			defer api.mu.Unlock()
+			for _, q := range api.asked {
+				if q.UpdatedAfter.IsZero() {
+					continue
+				}
+				if !q.IncludeDeleted {
+					t.Error("a read of changes asks for none of what was deleted")
+				}
+				seconds = append(seconds, int(q.UpdatedAfter.Sub(began).Seconds()))
 			}
+			api.asked, api.at = nil, nil
+			return seconds
 		}
-		since(newest.Add(-time.Minute), "at first")
-		later(5 * time.Second)
-		since(newest.Add(-time.Minute), "with nothing new")
+		later(67 * time.Second)
+		// The only row says that it is 10 s earlier there. At 60 s the whole margin of
+		// 60 s goes back behind what the full list told.
+		want := []int{-25, -25, -20, -15, -10, -5, 0, 5, 10, 15, 20, 25, -70, 35}
+		if diff := gocmp.Diff(want, back()); diff != "" {
+			t.Errorf("at rest (-want +got):\n%s", diff)
+		}
 
-		newest = time.Now().Add(-time.Second)
-		api.set(func(l *orgList) {
-			l.changes = &flyapi.OrgPage{Machines: []flyapi.OrgMachine{row("web", "1", "stopped", newest)}}
-		})
-		later(5 * time.Second)
-		since(began.Add(-10*time.Second-time.Minute), "when the change is read")
-		later(5 * time.Second)
-		since(newest.Add(-time.Minute), "after the change")
-
-		// A failure leaves the mark where it is, whatever the rows said.
+		// A row that is newer tells a later time. A failure leaves the marks where they
+		// are, whatever the rows said.
 		next := time.Now()
 		api.set(func(l *orgList) {
 			l.changes = &flyapi.OrgPage{Machines: []flyapi.OrgMachine{row("web", "1", "started", next)}, ErrorRegions: []string{"ord"}}
 		})
-		later(20 * time.Second)
-		since(newest.Add(-time.Minute), "while a region does not answer")
-		api.set(func(l *orgList) { l.changes.ErrorRegions = nil })
+		later(3 * time.Minute)
+		for _, at := range back() {
+			if at != 40 && at != -10 {
+				t.Errorf("while a region does not answer: asks for changes after %d s, want 40 or -10", at)
+			}
+		}
+		api.set(func(l *orgList) { l.changes = nil })
 		later(2 * time.Minute)
-		since(next.Add(-time.Minute), "after it answered")
-
-		// Half an hour of rest: the mark moves on by the clock.
-		later(30 * time.Minute)
-		_, _, last := api.queries()
-		if lag := time.Since(last.UpdatedAfter); lag < 6*time.Minute || lag > 7*time.Minute {
-			t.Errorf("at rest changes are read again for %s, want 6m to 7m", lag)
+		if got := back(); got[0] != -10 {
+			t.Errorf("after it answered: asks first for changes after %d s, want -10", got[0])
 		}
 
 		// A row from the future hides nothing.
+		later(30 * time.Minute)
+		back()
 		api.set(func(l *orgList) {
 			l.changes = &flyapi.OrgPage{Machines: []flyapi.OrgMachine{row("web", "2", "started", time.Now().Add(24*time.Hour))}}
 		})
-		later(10 * time.Second)
-		_, _, last = api.queries()
-		if lag := time.Since(last.UpdatedAfter); lag < time.Minute {
-			t.Errorf("after a row from the future changes of the last %s are asked for, want a minute at least", lag)
+		start := time.Now()
+		later(5 * time.Minute)
+		wide := 0
+		for i, at := range back() {
+			lag := start.Sub(began).Seconds() + 5*float64(i+1) - float64(at)
+			if lag < 15 {
+				t.Errorf("after a row from the future changes of the last %v s are asked for, want 15 at least", lag)
+			}
+			if lag >= 60 {
+				wide++
+			}
+		}
+		if wide < 5 {
+			t.Errorf("%d reads in five minutes went back a minute, want one a minute", wide)
 		}
 	})
 }

@@ -13,10 +13,10 @@ import (
 
 // releasesAtOnce is how many apps one query asks about. Each costs the platform
 // two look-ups, so that a query of all apps would be refused or time out.
-const releasesAtOnce = 50
+const releasesAtOnce = 100
 
 // Releases returns the newest release of each of the apps, with one query for
-// every 50 of them. There is an entry for each app: where the answer could not
+// every 100 of them. There is an entry for each app: where the answer could not
 // be had, it is not Known and Unavailable says why. The returned error joins one
 // *Error for each app that was refused and one, without an App, for each query
 // that failed as a whole.

@@ -47,7 +47,7 @@ func TestReleases(t *testing.T) {
 	}
 }
 
-// Each query asks about 50 apps, each app once, and only those of a query that
+// Each query asks about 100 apps, each app once, and only those of a query that
 // fails are left without an answer.
 func TestReleasesInBatches(t *testing.T) {
 	var queries []int
@@ -66,7 +66,7 @@ func TestReleasesInBatches(t *testing.T) {
 			if !strings.Contains(body.Query, " "+alias+": app(name: $"+variable+") {") || !strings.Contains(body.Query, "$"+variable+": String!") {
 				t.Errorf("%s is not asked for in %s", alias, body.Query)
 			}
-			if body.Variables[variable] == "app-60" {
+			if body.Variables[variable] == "app-160" {
 				return answer(403, `{"error":"no"}`), nil
 			}
 			data = append(data, fmt.Sprintf(`%q:{"currentRelease":{"version":%s}}`, alias, strings.TrimPrefix(body.Variables[variable], "app-")))
@@ -74,21 +74,21 @@ func TestReleasesInBatches(t *testing.T) {
 		return answer(200, `{"data":{`+strings.Join(data, ",")+`}}`), nil
 	})})
 	var apps []scale.App
-	for i := range 120 {
+	for i := range 220 {
 		apps = append(apps, scale.App(fmt.Sprintf("app-%d", i)), "app-0")
 	}
 	got, err := c.Releases(t.Context(), apps)
-	if diff := cmp.Diff([]int{50, 50, 20}, queries); diff != "" {
+	if diff := cmp.Diff([]int{100, 100, 20}, queries); diff != "" {
 		t.Errorf("apps per query (-want +got):\n%s", diff)
 	}
 	if e := apiError(t, err); e.Kind != flyapi.KindUnauthorized || e.App != "" {
 		t.Errorf("got %v, want one error for the query that was refused", err)
 	}
-	if len(got) != 120 {
+	if len(got) != 220 {
 		t.Fatalf("got %d entries, want one for each app", len(got))
 	}
-	for i := range 120 {
-		r, failed := got[scale.App(fmt.Sprintf("app-%d", i))], i >= 50 && i < 100
+	for i := range 220 {
+		r, failed := got[scale.App(fmt.Sprintf("app-%d", i))], i >= 100 && i < 200
 		if r.Known == failed || (r.Unavailable != "") != failed || !failed && r.Version != i {
 			t.Errorf("app-%d: %+v", i, r)
 		}
