@@ -26,7 +26,9 @@ const (
 	FaultStale     FaultKind = "stale"      // lists show what was Duration ago
 	FaultPartial   FaultKind = "partial"    // lists leave out Regions
 	FaultEmpty     FaultKind = "empty"      // lists and metric queries have no rows
+	FaultShort     FaultKind = "short"      // lists leave out Machines by chance, every second one on average
 	FaultEmptyPage FaultKind = "empty_page" // the org-wide list sends a page without rows before the next
+	FaultRepeat    FaultKind = "repeat"     // the org-wide list sends rows again, as they were before their last change
 
 	FaultCapacity FaultKind = "capacity" // refuse for lack of capacity, with Status 422 or 409
 	FaultStuck    FaultKind = "stuck"    // stay in State (created or starting) for Duration more, or for good
@@ -53,6 +55,7 @@ type Fault struct {
 	Probability float64  `json:"probability,omitempty" yaml:"probability"` // of striking a call that matches; 0 means 1
 	Skip        int      `json:"skip,omitempty" yaml:"skip"`               // calls that match and pass before it may strike
 	Count       int      `json:"count,omitempty" yaml:"count"`             // how often it strikes; 0 means without limit
+	Gap         int      `json:"gap,omitempty" yaml:"gap"`                 // calls that match and pass after each that it struck
 	After       Duration `json:"after,omitempty" yaml:"after"`             // from when it was ordered until it may strike
 	For         Duration `json:"for,omitempty" yaml:"for"`                 // how long it may strike from then; 0 means for ever
 
@@ -73,6 +76,8 @@ type FaultStatus struct {
 	OrderedAt time.Time `json:"ordered_at"`
 	Matched   int       `json:"matched"` // calls that matched within its time
 	Struck    int       `json:"struck"`
+
+	rest int // calls that still pass because of Gap
 }
 
 // Query is a call about which faults are asked. Fields that the call has
@@ -115,8 +120,8 @@ func (f *Fault) normalize() error {
 	if f.Probability < 0 || f.Probability > 1 {
 		return fmt.Errorf("fault probability %v: want 0 to 1", f.Probability)
 	}
-	if f.Count < 0 || f.Skip < 0 {
-		return fmt.Errorf("fault count %d, skip %d: must not be negative", f.Count, f.Skip)
+	if f.Count < 0 || f.Skip < 0 || f.Gap < 0 {
+		return fmt.Errorf("fault count %d, skip %d, gap %d: must not be negative", f.Count, f.Skip, f.Gap)
 	}
 	switch f.Kind {
 	case FaultError:
@@ -148,7 +153,7 @@ func (f *Fault) normalize() error {
 		if f.State != scale.StateCreated && f.State != scale.StateStarting {
 			return fmt.Errorf("stuck fault state %q: want created or starting", f.State)
 		}
-	case FaultCut, FaultHang, FaultEmpty, FaultEmptyPage, FaultNaN, FaultInf, FaultSeveral, FaultGarbage:
+	case FaultCut, FaultHang, FaultEmpty, FaultShort, FaultEmptyPage, FaultRepeat, FaultNaN, FaultInf, FaultSeveral, FaultGarbage:
 	default:
 		return fmt.Errorf("unknown fault kind %q", f.Kind)
 	}
@@ -206,10 +211,15 @@ func (w *World) matchFault(q Query, kinds ...FaultKind) *Fault {
 		if f.Matched <= f.Skip {
 			continue
 		}
+		if f.rest > 0 {
+			f.rest--
+			continue
+		}
 		if f.Probability > 0 && w.luck.Float64() >= f.Probability {
 			continue
 		}
 		f.Struck++
+		f.rest = f.Gap
 		struck := f.Fault
 		return &struck
 	}

@@ -44,6 +44,9 @@ func (w *World) record(op string, a *app, m *machine, call Call) {
 		w.history.dropped += drop
 	}
 	w.history.entries = append(w.history.entries, entry)
+	if w.observer != nil {
+		w.observer.Asked(entry)
+	}
 }
 
 // History returns every effective mutation, oldest first, and how many older

@@ -21,6 +21,8 @@ type ListFilter struct {
 	// Omit are regions left out, as when their part of the platform does not
 	// answer.
 	Omit []string
+	// Short leaves out Machines by chance, every second one on average.
+	Short bool
 }
 
 // ListMachines returns the Machines of an app in order of creation.
@@ -34,7 +36,7 @@ func (w *World) ListMachines(appName string, f ListFilter) ([]Machine, error) {
 	out := make([]Machine, 0, len(a.machines))
 	add := func(m *machine) {
 		rev, ok := m.asOf(w.now.Add(-f.Lag))
-		if !ok || !f.wants(m, rev) {
+		if !ok || !f.wants(m, rev) || w.slips(f) {
 			return
 		}
 		v := w.view(m)
@@ -54,6 +56,9 @@ func (w *World) ListMachines(appName string, f ListFilter) ([]Machine, error) {
 	}
 	return out, nil
 }
+
+// slips reports whether a list that is short leaves out the next Machine.
+func (w *World) slips(f ListFilter) bool { return f.Short && w.luck.IntN(2) == 0 }
 
 func (f ListFilter) wants(m *machine, rev revision) bool {
 	if rev.state == scale.StateDestroyed && !f.IncludeDeleted {
@@ -98,6 +103,8 @@ type OrgFilter struct {
 	After uint64
 	// Limit is the number of rows of the page; at least 1.
 	Limit int
+	// Repeat has the rows of Machines that changed come again, as they were before.
+	Repeat bool
 }
 
 // OrgPage is one page of an org's Machines.
@@ -140,12 +147,13 @@ func (w *World) ListOrg(slug string, f OrgFilter) (OrgPage, error) {
 	}
 	page := OrgPage{Rows: make([]OrgRow, 0, min(max(f.Limit, 1), len(o.rows)-start))}
 	at := w.now.Add(-f.Lag)
+	var again []OrgRow
 	for _, m := range o.rows[start:] {
 		if !m.updatedAt.After(f.UpdatedAfter) {
 			continue // nor was any earlier revision of it
 		}
 		rev, ok := m.asOf(at)
-		if !ok || !rev.updatedAt.After(f.UpdatedAfter) || !f.wants(m, rev) {
+		if !ok || !rev.updatedAt.After(f.UpdatedAfter) || !f.wants(m, rev) || w.slips(f.ListFilter) {
 			continue
 		}
 		if len(page.Rows) >= max(f.Limit, 1) {
@@ -157,12 +165,12 @@ func (w *World) ListOrg(slug string, f OrgFilter) (OrgPage, error) {
 		if rev.updatedAt.After(page.Newest) {
 			page.Newest = rev.updatedAt
 		}
-		page.Rows = append(page.Rows, OrgRow{
-			App: m.app.name, ID: m.id, Name: m.name, State: rev.state, Region: m.region, PrivateIP: m.privateIP,
-			CreatedAt: m.createdAt, UpdatedAt: rev.updatedAt, InstanceID: rev.instanceID,
-			Overview: rev.cfg.overview,
-		})
+		page.Rows = append(page.Rows, m.row(rev))
+		if before, ok := m.asOf(rev.at.Add(-1)); ok && f.Repeat {
+			again = append(again, m.row(before))
+		}
 	}
+	page.Rows = append(page.Rows, again...)
 	if n := len(page.Rows); n > 1 {
 		// Shuffled by what the page is, so that the same call gives the same
 		// answer and a client that relies on an order is found out.
@@ -170,6 +178,15 @@ func (w *World) ListOrg(slug string, f OrgFilter) (OrgPage, error) {
 		rng.Shuffle(n, func(i, j int) { page.Rows[i], page.Rows[j] = page.Rows[j], page.Rows[i] })
 	}
 	return page, nil
+}
+
+// row returns the overview of the Machine as it was.
+func (m *machine) row(rev revision) OrgRow {
+	return OrgRow{
+		App: m.app.name, ID: m.id, Name: m.name, State: rev.state, Region: m.region, PrivateIP: m.privateIP,
+		CreatedAt: m.createdAt, UpdatedAt: rev.updatedAt, InstanceID: rev.instanceID,
+		Overview: rev.cfg.overview,
+	}
 }
 
 // AppSummary is an app with its Machines in a few words.

@@ -138,6 +138,39 @@ func TestOrgListPagesAndIncrements(t *testing.T) {
 	}
 }
 
+func TestShortLists(t *testing.T) {
+	w, ids := newWorld(t, sim.Config{Seed: 3}, sim.MachineSpec{Count: 40})
+	for name, list := range map[string]func() int{
+		"of an app": func() int { return len(listIDs(t, w, sim.ListFilter{Short: true})) },
+		"of an org": func() int {
+			page, err := w.ListOrg("acme", sim.OrgFilter{ListFilter: sim.ListFilter{Short: true}, Limit: 100})
+			must(t, err)
+			return len(page.Rows)
+		},
+	} {
+		if first, again := list(), list(); first < 10 || first > 30 || again < 10 || again > 30 {
+			t.Errorf("short lists %s have %d and %d of %d Machines, want about half", name, first, again, len(ids))
+		}
+	}
+}
+
+func TestOrgListRepeatsRows(t *testing.T) {
+	w, ids := newWorld(t, sim.Config{}, sim.MachineSpec{Count: 2})
+	pass(w, time.Minute)
+	must(t, w.StopMachine(sim.Call{}, "web", ids[1], sim.StopInput{}))
+	page, err := w.ListOrg("acme", sim.OrgFilter{Limit: 10, Repeat: true})
+	must(t, err)
+	states := map[string][]string{}
+	for _, row := range page.Rows {
+		states[row.ID] = append(states[row.ID], string(row.State))
+		slices.Sort(states[row.ID])
+	}
+	want := map[string][]string{ids[0]: {"started"}, ids[1]: {"started", "stopping"}}
+	if diff := cmp.Diff(want, states); diff != "" {
+		t.Errorf("states in the rows (-want +got):\n%s", diff)
+	}
+}
+
 func BenchmarkAdvanceNothingDue(b *testing.B) {
 	w := bigWorld(b)
 	for b.Loop() {

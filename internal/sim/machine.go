@@ -396,6 +396,7 @@ func (w *World) touch(m *machine) {
 		m.past = slices.Delete(m.past, 0, 1)
 	}
 	m.past = append(m.past, revision{at: w.now, updatedAt: m.updatedAt, state: m.state, instanceID: m.instanceID, cfg: m.cfg})
+	w.tell(m)
 	m.wake()
 }
 

@@ -173,6 +173,7 @@ func (w *World) SetHostStatus(sel HostSelector, status scale.HostStatus) (int, e
 
 func (w *World) setHost(m *machine, status scale.HostStatus) {
 	m.hostStatus = status
+	w.tell(m)
 	m.wake()
 	if next := m.postponed; status == scale.HostOK && next != nil {
 		m.postponed = nil

@@ -140,5 +140,6 @@ func (w *World) addFromSpec(a *app, ms MachineSpec, cfg *machineConfig) *machine
 	}
 	m.snapshot = ms.State == scale.StateSuspended
 	m.hostStatus = ms.HostStatus
+	w.tell(m)
 	return m
 }

@@ -56,6 +56,7 @@ func (w *World) CreateMachine(call Call, appName string, in MachineInput) (creat
 // launch has a created Machine start by itself once its image is there.
 func (w *World) launch(m *machine) {
 	m.launching = true
+	w.tell(m)
 	w.regions[m.region].running++
 	if delay, ok := w.delayOf(m, scale.StateCreated, w.timings.Prepare); ok {
 		w.then(m, delay, func() { w.boot(m, w.timings.Boot, "flyd") })

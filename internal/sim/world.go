@@ -39,6 +39,7 @@ type World struct {
 	volumes    map[string]*volume
 	faults     faultSet
 	history    history
+	observer   Observer // nil when nobody is told
 
 	loaded     []*app // apps with loads, in order of their first load
 	nextStep   time.Time

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -457,6 +458,58 @@ func TestFaultsMatchCountAndWindow(t *testing.T) {
 	}
 }
 
+func TestFaultGap(t *testing.T) {
+	w := sim.New(sim.Config{})
+	_, err := w.OrderFault(sim.Fault{Kind: sim.FaultEmpty, Skip: 1, Gap: 2, Count: 2})
+	must(t, err)
+	got := ""
+	for range 9 {
+		if w.Fault(sim.Query{Op: "machine_list"}, sim.FaultEmpty) != nil {
+			got += "x"
+		} else {
+			got += "."
+		}
+	}
+	if want := ".x..x...."; got != want {
+		t.Errorf("strikes %s, want %s", got, want)
+	}
+}
+
+// told notes what an observer is told.
+type told struct{ lines []string }
+
+func (o *told) Changed(c sim.MachineChange) {
+	o.lines = append(o.lines, fmt.Sprintf("%s %s launching=%t cordoned=%t %s", c.Group, c.State, c.Launching, c.Cordoned, c.HostStatus))
+}
+
+func (o *told) Asked(m sim.Mutation) { o.lines = append(o.lines, m.Op+" by "+m.Request) }
+
+func TestObserverIsToldOfEveryChange(t *testing.T) {
+	w, ids := newWorld(t, sim.Config{}, sim.MachineSpec{Group: "worker", State: scale.StateStopped})
+	o := &told{}
+	w.Observe(o)
+	must(t, w.CordonMachine(sim.Call{Request: "a"}, "web", ids[0], true))
+	_, err := w.StartMachine(sim.Call{Request: "b"}, "web", ids[0])
+	must(t, err)
+	pass(w, time.Minute)
+	_, err = w.SetHostStatus(sim.HostSelector{Machine: ids[0]}, scale.HostUnreachable)
+	must(t, err)
+	_, _, err = w.CreateMachine(sim.Call{Request: "c"}, "web", sim.MachineInput{Config: []byte(`{"image":"x"}`)})
+	must(t, err)
+	w.Observe(nil)
+	pass(w, time.Minute)
+	want := []string{
+		"worker stopped launching=false cordoned=true ok", "machine_cordon by a",
+		"worker starting launching=false cordoned=true ok", "machine_start by b",
+		"worker started launching=false cordoned=true ok",
+		"worker started launching=false cordoned=true unreachable",
+		"app created launching=false cordoned=false ok", "app created launching=true cordoned=false ok", "machine_create by c",
+	}
+	if diff := cmp.Diff(want, o.lines); diff != "" {
+		t.Errorf("told (-want +got):\n%s", diff)
+	}
+}
+
 func TestFaultProbabilityIsSeeded(t *testing.T) {
 	run := func(seed uint64) (strikes string) {
 		w := sim.New(sim.Config{Seed: seed})
@@ -493,6 +546,7 @@ func TestOrderFaultRefusesNonsense(t *testing.T) {
 		{Kind: sim.FaultCapacity, Status: 500},
 		{Kind: sim.FaultCut, Probability: 2},
 		{Kind: sim.FaultCut, Count: -1},
+		{Kind: sim.FaultCut, Gap: -1},
 		{Kind: sim.FaultCut, App: "["},
 	} {
 		if _, err := sim.New(sim.Config{}).OrderFault(f); err == nil {

@@ -429,6 +429,15 @@ func TestHostThatIsNotOKHidesTheConfig(t *testing.T) {
 	}
 }
 
+func TestPageRows(t *testing.T) {
+	_, _, url, _ := frozen(t, flysim.Options{PageRows: 3}, sim.MachineSpec{Count: 7})
+	var page orgPage
+	send(t.Context(), http.MethodGet, url+"/v1/orgs/acme/machines?limit=1000", "").decode(t, &page)
+	if len(page.Machines) != 3 || page.NextCursor == "" {
+		t.Errorf("a page of %d rows and next cursor %q, want 3 and one", len(page.Machines), page.NextCursor)
+	}
+}
+
 type orgPage struct {
 	Machines []struct {
 		AppName string         `json:"app_name"`
@@ -476,6 +485,10 @@ func TestOrgList(t *testing.T) {
 		t.Errorf("with empty pages: %d pages and rows %v, want 6 and all", pages, rows)
 	}
 	w.ClearFaults()
+	order(t, w, sim.Fault{Kind: sim.FaultShort, Op: "org_machine_list", Count: 1})
+	if rows, _, page := list(""); len(rows) == 0 || len(rows) >= 10 || page.ErrorRegions != nil {
+		t.Errorf("a short list has %d of 10 rows and error regions %v, want a part and none", len(rows), page.ErrorRegions)
+	}
 
 	order(t, w, sim.Fault{Kind: sim.FaultPartial, Org: "acme", Regions: []string{"fra"}, Count: 1})
 	if rows, _, page := list("summary=true"); len(rows) != 7 || !slices.Equal(page.ErrorRegions, []string{"fra"}) || page.Machines[0].Config != nil {
@@ -487,6 +500,10 @@ func TestOrgList(t *testing.T) {
 	w.Advance(w.Now().Add(time.Minute))
 	if rows, _, _ := list("updated_after=" + watermark); !slices.Equal(rows, ids[:1]) {
 		t.Errorf("changed since: got %v, want the one that was stopped", rows)
+	}
+	order(t, w, sim.Fault{Kind: sim.FaultRepeat, Count: 1})
+	if rows, _, _ := list("updated_after=" + watermark); !slices.Equal(rows, []string{ids[0], ids[0]}) {
+		t.Errorf("rows that are repeated: got %v, want the changed one twice", rows)
 	}
 	order(t, w, sim.Fault{Kind: sim.FaultStale, Duration: sim.Duration(90 * time.Second), Count: 1})
 	if rows, _, _ := list("updated_after=" + watermark); len(rows) != 0 {
@@ -676,6 +693,7 @@ func TestScenario(t *testing.T) {
 seed: 9
 latency: 30ms
 rate-limits: false
+page-rows: 5
 speed: 4
 timings: {boot: {min: 10s, max: 10s}, prepare: {min: 0s, max: 0s}}
 orgs: [{slug: acme, name: Acme Inc., personal: true}]
@@ -688,7 +706,7 @@ faults: [{kind: slow, duration: 1s, op: app_get}]
 	must(t, err)
 	w, err := s.World(time.Date(2026, 5, 1, 0, 0, 0, 0, time.UTC), nil)
 	must(t, err)
-	if opts := s.Options(); opts.Latency != 30*time.Millisecond || opts.RateLimits || opts.Speed != 4 {
+	if opts := s.Options(); opts.Latency != 30*time.Millisecond || opts.RateLimits || opts.Speed != 4 || opts.PageRows != 5 {
 		t.Errorf("options: got %+v", opts)
 	}
 	if summary := w.Summary(""); len(summary) != 2 || summary[1].App != "shop-2" || len(summary[1].Machines) != 3 || w.Seed() != 9 {
@@ -714,7 +732,7 @@ faults: [{kind: slow, duration: 1s, op: app_get}]
 	}
 
 	for _, bad := range []string{
-		"apps: [{org: x}]", "apps: [{app: web, machine: []}]", "apps: [{app: web, machines: [{regoin: ams}]}]", "speed: -1",
+		"apps: [{org: x}]", "apps: [{app: web, machine: []}]", "apps: [{app: web, machines: [{regoin: ams}]}]", "speed: -1", "page-rows: -1",
 		"latency: fast", "apps: [{app: web, count: -1}]", "apps: [{app: web, load: [{queue: {}}]}]", "faults: [{kond: cut}]",
 	} {
 		if _, err := flysim.ParseScenario([]byte(bad)); err == nil {

@@ -40,6 +40,9 @@ type Options struct {
 	// Metrics says how Start records the managed metrics; their interval is the
 	// world's.
 	Metrics sim.SeriesOptions
+	// PageRows is the most rows of a page of the org-wide list; 0 means 1000, the
+	// platform's. Fewer show a small organization in many pages.
+	PageRows int
 	// Tokens are those accepted; nil accepts any.
 	Tokens []string
 	// RefuseLeased answers a stop or destroy of a Machine that somebody else
@@ -66,6 +69,9 @@ type Handler struct {
 func New(world *sim.World, opts Options) *Handler {
 	if opts.Speed <= 0 {
 		opts.Speed = 1
+	}
+	if opts.PageRows <= 0 {
+		opts.PageRows = maxPage
 	}
 	h := &Handler{
 		world: world, opts: opts, mux: http.NewServeMux(), limit: newLimiter(), stats: newStats(),

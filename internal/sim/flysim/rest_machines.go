@@ -96,6 +96,7 @@ func (h *Handler) lists(c *call, f *sim.ListFilter) (empty bool) {
 	if fault := h.world.Fault(q, sim.FaultPartial); fault != nil {
 		f.Omit = fault.Regions
 	}
+	f.Short = h.world.Fault(q, sim.FaultShort) != nil
 	return h.world.Fault(q, sim.FaultEmpty) != nil
 }
 

@@ -47,7 +47,7 @@ func decodeCursor(text string) (c cursor, err error) {
 
 func (h *Handler) listOrgMachines(c *call) (reply, error) {
 	query := c.URL.Query()
-	f := sim.OrgFilter{ListFilter: listFilter(query), Limit: maxPage}
+	f := sim.OrgFilter{ListFilter: listFilter(query), Limit: h.opts.PageRows}
 	var at cursor
 	var err error
 	switch {
@@ -65,10 +65,11 @@ func (h *Handler) listOrgMachines(c *call) (reply, error) {
 		if err != nil || n < 1 {
 			return reply{}, &sim.Error{Status: http.StatusBadRequest, Text: "invalid_argument: invalid limit"}
 		}
-		f.Limit = min(n, maxPage)
+		f.Limit = min(n, h.opts.PageRows)
 	}
 	f.After, f.UpdatedAfter = at.After, at.UpdatedAfter
 	empty := h.lists(c, &f.ListFilter)
+	f.Repeat = h.world.Fault(h.query(c), sim.FaultRepeat) != nil
 	page, err := h.world.ListOrg(c.org, f)
 	if err != nil {
 		return reply{}, err

@@ -17,6 +17,7 @@ import (
 //	seed: 7                      # random choices; default 1
 //	latency: 30ms                # added to every answer
 //	rate-limits: true            # default true
+//	page-rows: 1000              # of the org-wide list, at most
 //	speed: 1                     # seconds of the world per second
 //	tokens: [secret]             # accepted; default any
 //	timings:                     # sim.Timings; each {min, max}
@@ -42,6 +43,7 @@ type Scenario struct {
 	Seed       *uint64           `yaml:"seed"`
 	Latency    sim.Duration      `yaml:"latency"`
 	RateLimits *bool             `yaml:"rate-limits"`
+	PageRows   int               `yaml:"page-rows"`
 	Speed      float64           `yaml:"speed"`
 	Tokens     []string          `yaml:"tokens"`
 	Timings    *sim.Timings      `yaml:"timings"`
@@ -97,6 +99,9 @@ func ParseScenario(text []byte) (*Scenario, error) {
 	}
 	if err := s.Metrics.Validate(); err != nil {
 		return nil, fmt.Errorf("read scenario: metrics: %w", err)
+	}
+	if s.PageRows < 0 {
+		return nil, errors.New("read scenario: page-rows must not be negative")
 	}
 	if s.Speed < 0 {
 		return nil, errors.New("read scenario: speed must not be negative")
@@ -177,6 +182,6 @@ func (a scenarioApp) spec() (sim.AppSpec, error) {
 func (s *Scenario) Options() Options {
 	return Options{
 		Speed: s.Speed, Latency: time.Duration(s.Latency), Tokens: s.Tokens,
-		RateLimits: s.RateLimits == nil || *s.RateLimits, Metrics: s.Metrics,
+		RateLimits: s.RateLimits == nil || *s.RateLimits, PageRows: s.PageRows, Metrics: s.Metrics,
 	}
 }
