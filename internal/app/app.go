@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,12 @@ type Options struct {
 	Version string
 	// Self is the app that the autoscaler itself runs as; empty off the platform.
 	Self scale.App
+	// Transport, unless nil, carries all requests, to the platform and to sources of
+	// metrics. It is not closed.
+	Transport http.RoundTripper
+	// Observe, unless nil, is called after each pass, by the
+	// goroutine that made it.
+	Observe func(Report)
 }
 
 // App is a configured autoscaler. Make it with New and close it when done.
@@ -30,6 +37,7 @@ type App struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	platform *platform
+	options  Options
 	self     scale.App
 	rules    []rule
 	// views are the pictures of the organizations that are governed by a pattern,
@@ -55,6 +63,7 @@ func New(settings *config.Settings, options Options) (_ *App, err error) {
 	a := &App{
 		settings: settings,
 		logger:   options.Logger,
+		options:  options,
 		self:     options.Self,
 		metrics:  newMetrics(options.Version),
 		last:     make(map[string]reconcile.Report),
@@ -100,6 +109,20 @@ const shutdownGrace = 2 * time.Second
 // Serve governs the targets and answers over HTTP until ctx ends or the listener
 // fails. It returns when everything has come to rest.
 func (a *App) Serve(ctx context.Context) error {
+	return a.drive(ctx, a.serve)
+}
+
+// Govern governs the targets as Serve does, and answers nobody.
+func (a *App) Govern(ctx context.Context) error {
+	return a.drive(ctx, func(ctx context.Context, _ context.CancelFunc, loop *reconcile.Loop) error {
+		loop.Run(ctx)
+		return nil
+	})
+}
+
+// drive makes the loop, has run run it until ctx ends, and waits for what it
+// started besides. stop, which run is given, ends it before.
+func (a *App) drive(ctx context.Context, run func(ctx context.Context, stop context.CancelFunc, loop *reconcile.Loop) error) error {
 	if err := a.settings.RequireToken(); err != nil {
 		return err
 	}
@@ -113,7 +136,11 @@ func (a *App) Serve(ctx context.Context) error {
 	defer stop()
 	cfg := a.loopConfig()
 	cfg.Wake = changed
-	loop := reconcile.New(cfg, a.discover)
+	return run(ctx, stop, reconcile.New(cfg, a.discover))
+}
+
+// serve runs the loop and the HTTP face.
+func (a *App) serve(ctx context.Context, stop context.CancelFunc, loop *reconcile.Loop) error {
 	handler := httpapi.Handler(httpapi.Config{
 		Metrics: a.metrics.handler(),
 		Ready:   func() (bool, string) { return a.ready(loop) },
@@ -165,6 +192,9 @@ func (a *App) loopConfig() reconcile.Config {
 // observe takes note of a pass.
 func (a *App) observe(r reconcile.Report) {
 	a.metrics.pass(r)
+	if a.options.Observe != nil {
+		a.options.Observe(r)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.last[string(r.App)+"/"+string(r.Group)] = r

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -19,10 +20,11 @@ import (
 // platform holds one connection to the platform for each API token, shared by
 // all targets that use it.
 type platform struct {
-	settings *config.Settings
-	logger   *slog.Logger
-	version  string
-	metrics  *metrics
+	settings  *config.Settings
+	logger    *slog.Logger
+	version   string
+	transport http.RoundTripper
+	metrics   *metrics
 
 	mu          sync.Mutex
 	connections map[scale.Secret]*connection // guarded by mu
@@ -40,7 +42,7 @@ type connection struct {
 
 func newPlatform(settings *config.Settings, options Options, m *metrics) *platform {
 	return &platform{
-		settings: settings, logger: options.Logger, version: options.Version, metrics: m,
+		settings: settings, logger: options.Logger, version: options.Version, transport: options.Transport, metrics: m,
 		connections: make(map[scale.Secret]*connection),
 	}
 }
@@ -56,6 +58,7 @@ func (p *platform) connect(token scale.Secret) (*connection, error) {
 		MachinesURL: p.settings.MachinesURL,
 		GraphQLURL:  p.settings.GraphQLURL,
 		Token:       token,
+		Transport:   p.transport,
 		UserAgent:   "fly-autoscaler/" + cmp.Or(p.version, "dev"),
 		Observe:     p.metrics.request,
 	})

@@ -64,10 +64,11 @@ func newRule(a *App, target config.Target) (rule, error) {
 func newSource(a *App, c config.Collector) (source.Source, error) {
 	return prometheus.New(prometheus.Config{
 		Metric: c.MetricName, Address: c.Address, Query: c.Query, GroupLabel: c.GroupBy, Token: c.Token,
-		Timeout: sourceTimeout(a.settings),
-		MaxAge:  max(2*a.settings.Interval, minMaxMetricAge),
-		Logger:  a.logger,
-		Observe: func(d time.Duration, err error) { a.metrics.query(c.MetricName, d, err) },
+		Timeout:   sourceTimeout(a.settings),
+		MaxAge:    max(2*a.settings.Interval, minMaxMetricAge),
+		Logger:    a.logger,
+		Transport: a.options.Transport,
+		Observe:   func(d time.Duration, err error) { a.metrics.query(c.MetricName, d, err) },
 	})
 }
 
