@@ -24,17 +24,13 @@ const (
 	gather = 10 * time.Millisecond
 	// together is how many questions go in one request.
 	together = 100
-	// asking is how many requests are under way. While these wait, for an answer or
-	// for their turn, further questions go together: the more there are, the fewer
-	// requests each costs.
-	asking = 2
 )
 
 // Releases asks for the releases of many apps in few requests: questions that come
 // at about the same time go together.
 type Releases struct {
-	api   ReleasesAPI
-	slots chan struct{} // one for each request under way
+	api    ReleasesAPI
+	asking chan struct{} // holds a token while a request is under way
 
 	mu   sync.Mutex
 	open *question // guarded by mu; takes further apps
@@ -51,7 +47,7 @@ type question struct {
 
 // NewReleases returns a Releases that asks api.
 func NewReleases(api ReleasesAPI) *Releases {
-	return &Releases{api: api, slots: make(chan struct{}, asking)}
+	return &Releases{api: api, asking: make(chan struct{}, 1)}
 }
 
 // Release returns the app's newest release. An error says why it could not be had.
@@ -100,9 +96,11 @@ func (r *Releases) ask(ctx context.Context, q *question) {
 	case <-q.full:
 	case <-ctx.Done():
 	}
+	// One request at a time: while it waits, for its turn or for the answer, further
+	// questions come together, so that the more there are, the less each costs.
 	select {
-	case r.slots <- struct{}{}:
-		defer func() { <-r.slots }()
+	case r.asking <- struct{}{}:
+		defer func() { <-r.asking }()
 	case <-ctx.Done():
 	}
 	r.mu.Lock()

@@ -91,8 +91,9 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r 
 	}()
 
 	samples := collect(ctx, t)
-	if d, ok := quiet(t, samples, mem, now()); ok {
-		r.Decision, r.Plan = &d, plan.Build(scale.Snapshot{App: t.App}, d, t.Policy)
+	overview, seen := glance(t, samples, mem, now())
+	if seen && overview.Want == overview.Have {
+		r.Decision, r.Plan = &overview, plan.Build(scale.Snapshot{App: t.App}, overview, t.Policy)
 		return r, next
 	}
 	if options.Slot != nil {
@@ -102,6 +103,14 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r 
 			return r, next
 		}
 		defer giveBack()
+	}
+	release := func() (scale.Release, error) { return releaseOf(ctx, t) }
+	if seen {
+		// Something is to be done as far as the overview tells. The answers are waited
+		// for side by side.
+		answer, wait := begin(release)
+		defer wait()
+		release = answer
 	}
 	snapshot, err := t.Fleet.Snapshot(ctx, t.App)
 	if err != nil {
@@ -117,8 +126,8 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r 
 	// Only now that something is to be done is it worth asking whether somebody
 	// else is at work. If nobody can tell, what adds goes ahead: load does not wait
 	// for the release service, and Decide holds back what removes.
-	release, releaseErr := releaseOf(ctx, t)
-	snapshot.Release = release
+	var releaseErr error
+	snapshot.Release, releaseErr = release()
 	if releaseErr != nil {
 		snapshot.Release = scale.Release{Unavailable: releaseErr.Error()}
 	}
@@ -149,17 +158,37 @@ func releaseOf(ctx context.Context, t Target) (scale.Release, error) {
 	return t.Fleet.Release(ctx, t.App)
 }
 
-// quiet decides from the overview, and reports whether that settles it: nothing is
-// to be done, and no part of the picture is missing that could say otherwise. The
-// overview lags and tells less than an app's own list, so that nothing is done from
-// it, and nothing remembered.
-func quiet(t Target, samples []scale.Sample, mem decide.Memory, now time.Time) (scale.Decision, bool) {
+// begin calls ask in the background. The first function waits for its answer, the
+// second for its end.
+func begin(ask func() (scale.Release, error)) (answer func() (scale.Release, error), wait func()) {
+	var release scale.Release
+	var err error
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		defer func() {
+			if v := recover(); v != nil {
+				err = fmt.Errorf("asking for the release panicked: %v", v)
+			}
+		}()
+		release, err = ask()
+	})
+	return func() (scale.Release, error) {
+		wg.Wait()
+		return release, err
+	}, wg.Wait
+}
+
+// glance decides from the overview, and reports whether there is one that may be
+// used: no part of the picture is missing. The overview lags and tells less than an
+// app's own list, so that it only tells whether something may be to do; nothing is
+// done from it, and nothing remembered.
+func glance(t Target, samples []scale.Sample, mem decide.Memory, now time.Time) (scale.Decision, bool) {
 	overview, ok := t.Fleet.Overview(t.App)
 	if !ok || !overview.Complete || t.Policy.MaxAge > 0 && now.Sub(overview.TakenAt) > t.Policy.MaxAge {
 		return scale.Decision{}, false
 	}
 	d, _ := decide.Decide(overview, samples, t.Policy, mem, now)
-	return d, d.Want == d.Have
+	return d, true
 }
 
 // collect reads all of the target's metrics side by side. A source that hangs
