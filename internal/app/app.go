@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,6 +35,7 @@ type App struct {
 	settings *config.Settings
 	logger   *slog.Logger
 	metrics  *metrics
+	passes   *passes
 	platform *platform
 	options  Options
 	self     scale.App
@@ -47,7 +47,6 @@ type App struct {
 	cleanups     []cleanup
 
 	mu     sync.Mutex
-	last   map[string]reconcile.Report               // guarded by mu; by target key
 	orgs   map[question]*orgList                     // guarded by mu
 	groups map[scale.App]map[scale.ProcessGroup]bool // guarded by mu; those governed
 }
@@ -65,8 +64,7 @@ func New(settings *config.Settings, options Options) (_ *App, err error) {
 		logger:   options.Logger,
 		options:  options,
 		self:     options.Self,
-		metrics:  newMetrics(options.Version),
-		last:     make(map[string]reconcile.Report),
+		passes:   newPasses(),
 		orgs:     make(map[question]*orgList),
 		groups:   make(map[scale.App]map[scale.ProcessGroup]bool),
 	}
@@ -75,6 +73,7 @@ func New(settings *config.Settings, options Options) (_ *App, err error) {
 			err = errors.Join(err, a.Close())
 		}
 	}()
+	a.metrics = newMetrics(options.Version, a.passes)
 	a.platform = newPlatform(settings, options, a.metrics)
 	a.onClose("platform clients", func() error { a.platform.close(); return nil })
 	for _, target := range settings.Targets {
@@ -195,57 +194,30 @@ func (a *App) observe(r reconcile.Report) {
 	if a.options.Observe != nil {
 		a.options.Observe(r)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.last[string(r.App)+"/"+string(r.Group)] = r
+	a.passes.add(r)
 }
 
 // forget drops what is kept of a target that is no longer governed, so that no
 // graph shows it as it was for ever.
 func (a *App) forget(t reconcile.Target) {
-	a.metrics.forget(string(t.App), string(t.Policy.Group))
+	a.passes.forget(t.App, t.Policy.Group)
 	if a.release(t.App, t.Policy.Group) {
 		a.platform.forget(t.App)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	delete(a.last, t.Key())
 }
 
 func (a *App) ready(loop *reconcile.Loop) (bool, string) {
 	ready := loop.Ready()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	failing := 0
-	for _, r := range a.last {
-		if r.Err != nil {
-			failing++
-		}
-	}
-	return ready, fmt.Sprintf("%d targets had a pass, %d of the last ones failed", len(a.last), failing)
+	all, failing := a.passes.count()
+	return ready, fmt.Sprintf("%d targets had a pass, %d of the last ones failed", all, failing)
 }
 
 // targets tells the last pass of each target.
 func (a *App) targets(app scale.App) []httpapi.Target {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	var out []httpapi.Target
-	for _, r := range a.last {
-		if app != "" && r.App != app {
-			continue
-		}
-		t := httpapi.Target{App: r.App, Group: r.Group, At: r.Began, Decision: r.Decision, Plan: &r.Plan, Outcomes: r.Outcomes, DryRun: r.DryRun}
-		if r.Decision != nil {
-			t.Summary = r.Decision.Line()
-		}
-		if r.Err != nil {
-			t.Error = r.Err.Error()
-		}
-		out = append(out, t)
+	for _, kept := range a.passes.of(app) {
+		out = append(out, kept.target())
 	}
-	slices.SortFunc(out, func(x, y httpapi.Target) int {
-		return cmp.Or(cmp.Compare(x.App, y.App), cmp.Compare(x.Group, y.Group))
-	})
 	return out
 }
 

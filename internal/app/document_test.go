@@ -37,10 +37,13 @@ var described = regexp.MustCompile(`fqName: "(fas_[a-z_]+)"`)
 // request and a query leave behind. Every metric that is registered must be
 // among them.
 func TestMetricsAreDocumented(t *testing.T) {
-	m := newMetrics("1.2.3")
-	m.pass(reconcile.Report{App: "shop", Group: "app", Decision: &scale.Decision{
+	last := newPasses()
+	m := newMetrics("1.2.3", last)
+	report := reconcile.Report{App: "shop", Group: "app", Decision: &scale.Decision{
 		Samples: []scale.Sample{{Metric: "queue_depth", Quality: scale.Fresh, Value: 7}},
-	}})
+	}}
+	m.pass(report)
+	last.add(report)
 	m.request(flyapi.Request{Op: "list_machines", Duration: time.Second, Err: &flyapi.Error{Kind: flyapi.KindUnavailable}})
 	m.query("queue_depth", time.Second, errors.New("no"))
 

@@ -25,22 +25,16 @@ type metrics struct {
 	reconcile *prometheus.CounterVec
 
 	passDuration   prometheus.Histogram
-	target         *prometheus.GaugeVec
-	current        *prometheus.GaugeVec
-	value          *prometheus.GaugeVec
-	known          *prometheus.GaugeVec
 	requests       *prometheus.HistogramVec
 	requestErrors  *prometheus.CounterVec
 	sources        *prometheus.HistogramVec
 	sourceFailures *prometheus.CounterVec
 }
 
-func newMetrics(version string) *metrics {
+// newMetrics returns metrics whose gauges of targets tell the last passes.
+func newMetrics(version string, last *passes) *metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	}
-	gauge := func(name, help string, labels ...string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
 	}
 	// From a tenth of what a call to a near region takes up to the timeout of one.
 	buckets := []float64{0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
@@ -59,10 +53,6 @@ func newMetrics(version string) *metrics {
 		passDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "fas_pass_duration_seconds", Help: "Duration of passes.", Buckets: append(buckets, 30, 60),
 		}),
-		target:         gauge("fas_target_machine_count", "Machines wanted, by kind (created, started).", "app", "process_group", "kind"),
-		current:        gauge("fas_current_machine_count", "Machines there, by kind (created, started). Started includes those that boot.", "app", "process_group", "kind"),
-		value:          gauge("fas_metric_value", "Value of a metric in the last pass; absent while it is unknown.", "app", "process_group", "metric"),
-		known:          gauge("fas_metric_known", "1 if the metric's value was known in the last pass, else 0.", "app", "process_group", "metric"),
 		requests:       histogram("fas_api_request_duration_seconds", "Duration of requests to the platform's API, by operation and HTTP status (0: no answer).", "operation", "status"),
 		requestErrors:  counter("fas_api_error_count", "Requests to the platform's API that failed, by operation and kind of failure.", "operation", "kind"),
 		sources:        histogram("fas_source_duration_seconds", "Duration of queries to metric sources, by metric.", "metric"),
@@ -76,9 +66,9 @@ func newMetrics(version string) *metrics {
 	for _, status := range []string{"create", "destroy", "start", "stop", "no_scale", "dry_run", "failed"} {
 		m.reconcile.WithLabelValues(status)
 	}
-	build := gauge("fas_build_info", "1, with the version as a label.", "version")
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fas_build_info", Help: "1, with the version as a label."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
-	m.registry.MustRegister(m.reconcile, m.passDuration, m.target, m.current, m.value, m.known,
+	m.registry.MustRegister(m.reconcile, m.passDuration, newGauges(last),
 		m.requests, m.requestErrors, m.sources, m.sourceFailures, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -117,36 +107,6 @@ func (m *metrics) pass(r reconcile.Report) {
 			m.machines[o.Action.Verb].WithLabelValues("unknown").Inc()
 		case scale.Skipped:
 		}
-	}
-	if r.Decision == nil {
-		return
-	}
-	app, group := string(r.App), string(r.Group)
-	for _, c := range []struct {
-		vec   *prometheus.GaugeVec
-		count scale.Count
-	}{{m.target, r.Decision.Want}, {m.current, r.Decision.Have}} {
-		c.vec.WithLabelValues(app, group, "created").Set(float64(c.count.Created))
-		c.vec.WithLabelValues(app, group, "started").Set(float64(c.count.Started))
-	}
-	for _, s := range r.Decision.Samples {
-		known := 0.0
-		if s.Known() {
-			known = 1
-			m.value.WithLabelValues(app, group, s.Metric).Set(s.Value)
-		} else {
-			// An old value on a graph would pass for a new one.
-			m.value.DeleteLabelValues(app, group, s.Metric)
-		}
-		m.known.WithLabelValues(app, group, s.Metric).Set(known)
-	}
-}
-
-// forget drops the gauges of a target that is no longer governed.
-func (m *metrics) forget(app, group string) {
-	labels := prometheus.Labels{"app": app, "process_group": group}
-	for _, vec := range []*prometheus.GaugeVec{m.target, m.current, m.value, m.known} {
-		vec.DeletePartialMatch(labels)
 	}
 }
 
