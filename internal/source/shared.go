@@ -2,45 +2,70 @@ package source
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
+// Together is a Source that knows which apps are better asked for by themselves:
+// those whose question fails, or hangs, that of many apps at once.
+type Together interface {
+	Source
+
+	// CollectTogether is Collect for what can be asked about many apps at once. Apps
+	// for which that does not hold have no sample. They are to be asked for with
+	// Collect, each by itself.
+	CollectTogether(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample
+}
+
 // Shared is a Source that is asked for one app at a time and asks another for all
 // of them at once: what one app's question brings answers those of the others for
-// a while. It may be used by many goroutines.
+// a while. Apps that a Together leaves out are asked for by whoever wants their
+// samples, so that no other app waits for them. It may be used by many goroutines.
 type Shared struct {
 	Source
-	apps  func() []scale.App
-	fresh time.Duration
+	collect func(context.Context, []scale.App) map[scale.App]scale.Sample
+	apps    func() []scale.App
+	fresh   time.Duration
 
 	mu      sync.Mutex
-	samples map[scale.App]scale.Sample // guarded by mu; replaced, never changed
-	at      time.Time                  // guarded by mu; when the collection of samples began
-	running *collection                // guarded by mu; nil when none is under way
+	last    answers     // guarded by mu
+	at      time.Time   // guarded by mu; when the collection of last began
+	running *collection // guarded by mu; nil when none is under way
+}
+
+// answers are what a collection brought. They are replaced, never changed.
+type answers struct {
+	samples map[scale.App]scale.Sample
+	asked   map[scale.App]bool // also those that were left out
 }
 
 // collection is one question for all apps.
 type collection struct {
 	done    chan struct{}
-	samples map[scale.App]scale.Sample // valid once done is closed
+	answers answers // valid once done is closed
 }
 
 // NewShared returns a Source that asks s for all of apps at once, and again when
 // the answers are older than fresh. apps is called for each collection; its result
 // is only read.
 func NewShared(s Source, apps func() []scale.App, fresh time.Duration) *Shared {
-	return &Shared{Source: s, apps: apps, fresh: fresh}
+	shared := &Shared{Source: s, collect: s.Collect, apps: apps, fresh: fresh}
+	if together, ok := s.(Together); ok {
+		shared.collect = together.CollectTogether
+	}
+	return shared
 }
 
 // Collect implements Source.
 func (s *Shared) Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
 	s.mu.Lock()
-	if answers, ok := pick(s.samples, apps); ok && time.Since(s.at) < s.fresh {
+	last := s.last
+	if last.cover(apps) && time.Since(s.at) < s.fresh {
 		s.mu.Unlock()
-		return answers
+		return s.complete(ctx, last, apps)
 	}
 	c := s.running
 	lead := c == nil
@@ -49,21 +74,21 @@ func (s *Shared) Collect(ctx context.Context, apps []scale.App) map[scale.App]sc
 		s.running = c
 	}
 	s.mu.Unlock()
-	if !lead {
+	switch {
+	case lead:
+		s.lead(ctx, c, apps)
+	case last.leaveOut(apps):
+		// The collection is not worth waiting for.
+		return s.Source.Collect(ctx, apps)
+	default:
 		select {
 		case <-c.done:
-			if answers, ok := pick(c.samples, apps); ok {
-				return answers
-			}
 		case <-ctx.Done():
+			// The collection will not end in time. An ended ctx gives its reason as a sample.
+			return s.Source.Collect(ctx, apps)
 		}
-		// It was not about these apps, or it will not end in time: they are asked for
-		// alone, and an ended ctx gives its reason as a sample.
-		return s.Source.Collect(ctx, apps)
 	}
-	s.lead(ctx, c, apps)
-	answers, _ := pick(c.samples, apps)
-	return answers
+	return s.complete(ctx, c.answers, apps)
 }
 
 // lead makes the collection for everybody who waits for it. Nobody may be left
@@ -72,32 +97,58 @@ func (s *Shared) lead(ctx context.Context, c *collection, apps []scale.App) {
 	began := time.Now()
 	defer func() {
 		s.mu.Lock()
-		if c.samples != nil {
-			s.samples, s.at = c.samples, began
+		if c.answers.samples != nil {
+			s.last, s.at = c.answers, began
 		}
 		s.running = nil
 		s.mu.Unlock()
 		close(c.done)
 	}()
-	c.samples = s.Source.Collect(ctx, union(s.apps(), apps))
+	all, asked := union(s.apps(), apps)
+	c.answers = answers{samples: s.collect(ctx, all), asked: asked}
 }
 
-// pick returns the samples of the apps, and whether there is one for each.
-func pick(samples map[scale.App]scale.Sample, apps []scale.App) (map[scale.App]scale.Sample, bool) {
+// complete returns the samples of the apps, and asks for those that have none.
+func (s *Shared) complete(ctx context.Context, a answers, apps []scale.App) map[scale.App]scale.Sample {
 	out := make(map[scale.App]scale.Sample, len(apps))
+	var rest []scale.App
 	for _, app := range apps {
-		sample, ok := samples[app]
-		if !ok {
-			return out, false
+		if sample, ok := a.samples[app]; ok {
+			out[app] = sample
+		} else {
+			rest = append(rest, app)
 		}
-		out[app] = sample
 	}
-	return out, true
+	if len(rest) > 0 {
+		maps.Copy(out, s.Source.Collect(ctx, rest))
+	}
+	return out
 }
 
-// union returns all, and those of more that are not among them.
-func union(all, more []scale.App) []scale.App {
-	known := make(map[scale.App]bool, len(all))
+// cover reports whether all the apps were asked for.
+func (a answers) cover(apps []scale.App) bool {
+	for _, app := range apps {
+		if !a.asked[app] {
+			return false
+		}
+	}
+	return true
+}
+
+// leaveOut reports whether all the apps were asked for and left out.
+func (a answers) leaveOut(apps []scale.App) bool {
+	for _, app := range apps {
+		if _, ok := a.samples[app]; ok || !a.asked[app] {
+			return false
+		}
+	}
+	return true
+}
+
+// union returns all, and those of more that are not among them, as a list and as a
+// set.
+func union(all, more []scale.App) ([]scale.App, map[scale.App]bool) {
+	known := make(map[scale.App]bool, len(all)+len(more))
 	for _, app := range all {
 		known[app] = true
 	}
@@ -108,5 +159,5 @@ func union(all, more []scale.App) []scale.App {
 			out = append(out, app)
 		}
 	}
-	return out
+	return out, known
 }

@@ -3,6 +3,7 @@ package source_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -94,4 +95,63 @@ func TestSharedKeepsEachDeadline(t *testing.T) {
 		}
 		wg.Wait()
 	})
+}
+
+// sparing is a source that takes a second for all apps but one, about which it
+// answers only when asked for it alone, and then never.
+type sparing struct {
+	counting
+	apart scale.App
+}
+
+func (s *sparing) CollectTogether(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
+	return s.Collect(ctx, slices.DeleteFunc(slices.Clone(apps), func(app scale.App) bool { return app == s.apart }))
+}
+
+func (s *sparing) Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
+	if len(apps) == 1 && apps[0] == s.apart {
+		<-ctx.Done()
+		return source.Same(apps, scale.Sample{Metric: "m", Quality: scale.Error, Reason: ctx.Err().Error()})
+	}
+	return s.counting.Collect(ctx, apps)
+}
+
+// An app that is asked for by itself keeps nobody waiting, also when it is the one
+// that asks first.
+func TestSharedWaitsForNoAppAlone(t *testing.T) {
+	t.Parallel()
+	for _, first := range []scale.App{"a", "hangs"} {
+		synctest.Test(t, func(t *testing.T) {
+			inner := &sparing{apart: "hangs"}
+			apps := []scale.App{"a", "b", "c", "hangs"}
+			s := source.NewShared(inner, func() []scale.App { return apps }, 5*time.Second)
+			for round := range 3 {
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				began := time.Now()
+				var wg sync.WaitGroup
+				ask := func(app scale.App, want time.Duration, known bool) {
+					wg.Go(func() {
+						got := s.Collect(ctx, []scale.App{app})
+						if took := time.Since(began); took != want || len(got) != 1 || got[app].Known() != known {
+							t.Errorf("round %d: %s has %v after %s, want it known: %v, after %s", round, app, got, took, known, want)
+						}
+					})
+					synctest.Wait()
+				}
+				ask(first, map[bool]time.Duration{true: 10 * time.Second, false: time.Second}[first == "hangs"], first != "hangs")
+				for _, app := range apps {
+					if app == "hangs" {
+						ask(app, 10*time.Second, false)
+					} else {
+						ask(app, time.Second, true)
+					}
+				}
+				wg.Wait()
+				cancel()
+			}
+			if got := fmt.Sprint(inner.asked); got != "[3 3 3]" {
+				t.Errorf("asked for %s apps, want once in each round for all but one", got)
+			}
+		})
+	}
 }

@@ -3,7 +3,9 @@ package prometheus
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -59,41 +61,58 @@ func (s *Source) giveUp(ctx context.Context, reason string) {
 
 // check compares what the grouped query gave with the query about one app, and
 // reports whether its samples may be used. That is done at the first collections,
-// until both forms give an app the same value.
+// until both forms give an app the same value. Another app is looked at each time,
+// in case one of them is never answered about.
 func (b *batch) check(ctx context.Context, apps []scale.App) bool {
+	ctx, cancel := withLimit(ctx, b.timeout/quarters)
+	defer cancel()
+	turn := b.nextTurn()
+	var some []scale.App
 	for _, app := range apps {
 		if from := b.origins[app]; from.row && b.samples[app].Known() {
-			v := b.compare(ctx, app, from.list, b.samples[app], b.samples[app].At)
-			b.conclude(v)
-			return v == consistent
+			some = append(some, app)
 		}
 	}
-	// There is no value. One of the apps that are said to have none is looked at,
-	// each time another one.
-	b.Source.mu.Lock()
-	turn := b.turn
-	b.turn++
-	b.Source.mu.Unlock()
+	if len(some) > 0 {
+		app := some[turn%len(some)]
+		v := b.compare(ctx, app, b.origins[app], b.samples[app], b.samples[app].At)
+		b.conclude(v)
+		return v == consistent
+	}
+	// There is no value. One of the apps that are said to have none is looked at.
 	for i := range apps {
 		app := apps[(turn+i)%len(apps)]
 		if from, ok := b.origins[app]; ok {
-			return b.compare(ctx, app, from.list, b.samples[app], time.Time{}) == consistent
+			return b.compare(ctx, app, from, b.samples[app], time.Time{}) == consistent
 		}
 	}
 	return true // The server could not be heard, which is what the samples say.
 }
 
+// nextTurn counts the checks.
+func (s *Source) nextTurn() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turn++
+	return s.turn - 1
+}
+
 // checkRefused finds out whether the server refuses the grouped query as such, or
-// because of what it has of some app.
-func (b *batch) checkRefused(ctx context.Context, apps []scale.App) {
-	var some []scale.App
-	for _, app := range apps {
-		if len(some) < 2 && b.samples[app].Known() {
-			some = append(some, app)
-		}
-	}
-	if len(some) == 0 {
-		return
+// because of what it has of some app. It asks for a few apps by themselves, other
+// ones each time, and returns the samples of those that were answered about.
+func (b *batch) checkRefused(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
+	ctx, cancel := withLimit(ctx, b.timeout/quarters)
+	defer cancel()
+	from := b.nextTurn() * concurrency % len(apps)
+	few := slices.Concat(apps[from:], apps[:from])[:min(concurrency, len(apps))]
+	samples := source.Each(ctx, few, concurrency, func(ctx context.Context, app scale.App) scale.Sample {
+		r, err := b.ask(ctx, app, time.Time{}, b.warnings)
+		return b.newSample(r, err)
+	})
+	maps.DeleteFunc(samples, func(_ scale.App, sample scale.Sample) bool { return !sample.Known() })
+	some := slices.Sorted(maps.Keys(samples))
+	if some = some[:min(2, len(some))]; len(some) == 0 {
+		return samples
 	}
 	found, err := b.askRows(ctx, part{apps: some, list: some}, time.Time{}, b.warnings)
 	switch {
@@ -102,14 +121,15 @@ func (b *batch) checkRefused(ctx context.Context, apps []scale.App) {
 		b.giveUp(ctx, fmt.Sprintf("the server refuses the query for several apps: %v", err))
 	default:
 		r, err := found.read(some[0], b.grouped.label, b.grouped.absent)
-		b.conclude(b.compare(ctx, some[0], some, b.newSample(r, err), r.at))
+		b.conclude(b.compare(ctx, some[0], origin{list: some}, b.newSample(r, err), r.at))
 	}
+	return samples
 }
 
 // compare compares a sample that the grouped query gave, when it was asked for the
-// listed apps at a time, with the query about that app. A zero time is now. When
+// apps of its origin at a time, with the query about that app. A zero time is now. When
 // they differ for good, the grouped query is given up.
-func (b *batch) compare(ctx context.Context, app scale.App, list []scale.App, grouped scale.Sample, at time.Time) verdict {
+func (b *batch) compare(ctx context.Context, app scale.App, from origin, grouped scale.Sample, at time.Time) verdict {
 	var one scale.Sample
 	for range checkAttempts {
 		r, err := b.ask(ctx, app, at, b.warnings)
@@ -122,7 +142,7 @@ func (b *batch) compare(ctx context.Context, app scale.App, list []scale.App, gr
 		if at.IsZero() {
 			at = r.at
 		}
-		found, err := b.askRows(ctx, part{apps: []scale.App{app}, list: list}, at, b.warnings)
+		found, err := b.askRows(ctx, part{apps: []scale.App{app}, list: from.list, except: from.except}, at, b.warnings)
 		if isMute(err) {
 			return undecided
 		}

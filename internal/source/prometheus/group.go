@@ -61,6 +61,23 @@ func (g Grouped) Query(apps []scale.App) string {
 	return strings.Join(g.parts, matcher(apps))
 }
 
+// QueryExcept returns the query about all apps that the server knows but for the
+// given ones.
+func (g Grouped) QueryExcept(apps []scale.App) string {
+	if len(apps) == 0 {
+		return g.Query(nil)
+	}
+	return strings.Join(g.parts, `!~"|`+alternatives(apps)+`"`)
+}
+
+// query returns the query about a part.
+func (g Grouped) query(p part) string {
+	if p.list == nil {
+		return g.QueryExcept(p.except)
+	}
+	return g.Query(p.list)
+}
+
 // matcher returns the operator and the value that select the given apps.
 func matcher(apps []scale.App) string {
 	switch len(apps) {
@@ -69,11 +86,16 @@ func matcher(apps []scale.App) string {
 	case 1:
 		return `="` + quoted(string(apps[0])) + `"`
 	}
+	return `=~"` + alternatives(apps) + `"`
+}
+
+// alternatives is a pattern, in double quotes, of any of the names.
+func alternatives(apps []scale.App) string {
 	names := make([]string, len(apps))
 	for i, app := range apps {
 		names[i] = pattern(app)
 	}
-	return `=~"` + strings.Join(names, "|") + `"`
+	return strings.Join(names, "|")
 }
 
 // pattern is a name as a pattern in double quotes.
@@ -89,9 +111,10 @@ func quoted(text string) string {
 }
 
 // divide returns the lists of apps to ask for, one query each; a nil list is a
-// query for all apps that the server knows.
-func (g Grouped) divide(apps []scale.App) [][]scale.App {
-	if lists := g.chunks(apps); len(lists) <= maxParts {
+// query for all apps that the server knows, but for the spoilers.
+func (g Grouped) divide(apps, spoilers []scale.App) [][]scale.App {
+	lists := g.chunks(apps)
+	if len(lists) <= maxParts || len(g.QueryExcept(spoilers)) > maxQuery {
 		return lists
 	}
 	return [][]scale.App{nil}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -91,11 +92,16 @@ type Source struct {
 
 	useGet atomic.Bool // the server refuses POST
 
+	apart *apart
+
 	mu       sync.Mutex
-	warnings []string // last seen, sorted; guarded by mu
-	perApp   string   // why every app is asked for by itself, or empty; guarded by mu
-	checked  bool     // the grouped query was seen to agree; guarded by mu
-	turn     int      // which app to check with when none has a value; guarded by mu
+	warnings map[scale.App][]string // last seen with an app, or with many: under ""; sorted; guarded by mu
+	perApp   string                 // why every app is asked for by itself, or empty; guarded by mu
+	checked  bool                   // the grouped query was seen to agree; guarded by mu
+	turn     int                    // which app to check with; guarded by mu
+
+	suspects   [][]scale.App // of which one may keep the server from answering; guarded by mu
+	trustUntil time.Time     // until when nobody is suspected; guarded by mu
 }
 
 var _ source.Source = (*Source)(nil)
@@ -138,6 +144,8 @@ func New(cfg Config) (*Source, error) {
 		redact:   source.NewRedactor(secrets...),
 		logger:   cfg.Logger,
 		observe:  cfg.Observe,
+		apart:    newApart(),
+		warnings: map[scale.App][]string{},
 	}
 	if err := s.group(cfg); err != nil {
 		return fail(err)
@@ -176,28 +184,58 @@ func (s *Source) Close() error {
 // and its answer given to all apps. One with it is asked once for many apps where
 // that is the same, else once for every app.
 func (s *Source) Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
-	if len(apps) == 0 {
-		return map[scale.App]scale.Sample{}
+	switch {
+	case len(apps) == 0 || !s.varies() || s.byLabel:
+		return s.CollectTogether(ctx, apps)
+	case len(apps) == 1:
+		ctx, cancel := s.limit(ctx)
+		defer cancel()
+		var warnings warningSet
+		defer func() { s.noteWarnings(ctx, apps[0], warnings.sorted()) }()
+		return s.collectEach(ctx, apps, &warnings)
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, s.timeout, fmt.Errorf("no answer within %v", s.timeout))
+	ctx, cancel := s.limit(ctx)
 	defer cancel()
 	var warnings warningSet
-	defer func() { s.noteWarnings(ctx, warnings.sorted()) }()
-	if !s.query.perApp() && !s.byLabel {
-		// The name is not used, so that none is given.
-		return source.Same(apps, s.sample(ctx, "", &warnings))
-	}
+	defer func() { s.noteWarnings(ctx, "", warnings.sorted()) }()
 	apps = slices.Compact(slices.Sorted(slices.Values(apps)))
-	if grouped, _ := s.Mode(); grouped && (len(apps) > 1 || s.byLabel) {
-		return s.collectGrouped(ctx, apps, &warnings)
-	}
-	return s.collectEach(ctx, apps, &warnings)
+	spoilers := s.apart.names()
+	many := without(apps, spoilers)
+	var group sync.WaitGroup
+	var alone map[scale.App]scale.Sample
+	group.Go(func() { alone = s.collectEach(ctx, without(apps, many), &warnings) })
+	samples := s.collectTogether(ctx, many, &warnings)
+	left := slices.DeleteFunc(slices.Clone(many), func(app scale.App) bool {
+		_, ok := samples[app]
+		return ok
+	})
+	maps.Copy(samples, s.collectEach(ctx, left, &warnings))
+	group.Wait()
+	maps.Copy(samples, alone)
+	return samples
 }
 
-// collectEach asks once for every app.
+// varies reports whether the answer is another for each app.
+func (s *Source) varies() bool { return s.query.perApp() || s.byLabel }
+
+// limit bounds a collection.
+func (s *Source) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	return withLimit(ctx, s.timeout)
+}
+
+// collectEach asks once for every app, a few at a time.
 func (s *Source) collectEach(ctx context.Context, apps []scale.App, warnings *warningSet) map[scale.App]scale.Sample {
-	return source.Each(ctx, apps, concurrency, func(ctx context.Context, app scale.App) scale.Sample {
-		return s.sample(ctx, app, warnings)
+	return source.Each(ctx, apps, concurrency+lateConcurrency, func(ctx context.Context, app scale.App) scale.Sample {
+		giveBack, err := s.apart.slot(ctx, app)
+		if err != nil {
+			return s.newSample(reading{}, err)
+		}
+		defer giveBack()
+		deadline, _ := ctx.Deadline()
+		beganLate := time.Until(deadline) < s.timeout/2
+		r, err := s.ask(ctx, app, time.Time{}, warnings)
+		s.apart.note(app, err, beganLate)
+		return s.newSample(r, err)
 	})
 }
 
@@ -249,6 +287,9 @@ type redacted struct {
 func (e redacted) Error() string { return e.redact.Text(e.err.Error()) }
 func (e redacted) Unwrap() error { return e.err }
 
+// maxWarned bounds of how many apps warnings are told.
+const maxWarned = 1000
+
 // maxWarnings bounds how many different warnings of one collection are kept.
 const maxWarnings = 10
 
@@ -283,17 +324,24 @@ func (w *warningSet) sorted() []string {
 	return texts
 }
 
-// noteWarnings logs the warnings of a collection unless they are the ones of
-// the collection before.
-func (s *Source) noteWarnings(ctx context.Context, warnings []string) {
+// noteWarnings logs the warnings of a collection for one app, or for many when
+// none is given, unless they are the ones of the collection before.
+func (s *Source) noteWarnings(ctx context.Context, app scale.App, warnings []string) {
 	for i, text := range warnings {
 		warnings[i] = source.Printable(s.redact.Text(text), maxShownText)
 	}
 	s.mu.Lock()
-	same := slices.Equal(s.warnings, warnings)
-	s.warnings = warnings
+	last, known := s.warnings[app]
+	tell := false
+	switch {
+	case len(warnings) == 0:
+		delete(s.warnings, app)
+	case known || len(s.warnings) < maxWarned:
+		tell = !slices.Equal(last, warnings)
+		s.warnings[app] = warnings
+	}
 	s.mu.Unlock()
-	if !same && len(warnings) > 0 {
+	if tell {
 		s.logger.WarnContext(ctx, "query answered with warnings", "warnings", warnings)
 	}
 }
