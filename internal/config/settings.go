@@ -89,7 +89,7 @@ func Defaults() Settings {
 		Interval:               15 * time.Second,
 		Timeout:                30 * time.Second,
 		AppListRefreshInterval: time.Minute,
-		Concurrency:            100,
+		Concurrency:            200,
 		Listen:                 ":9090",
 		LogFormat:              "text",
 		LogLevel:               slog.LevelInfo,

@@ -129,11 +129,11 @@ func (b *bench) ready(ctx context.Context, r *result) error {
 	return err
 }
 
-// quiet measures what cycles cost in which nothing changes, after one in which
-// whatever is left to do after the start is done.
+// quiet measures what cycles cost in which nothing changes, once it is no longer
+// news that the fleet was made.
 func (b *bench) quiet(ctx context.Context, r *result) error {
-	b.tell("letting it settle for a cycle of %v", b.settings.interval)
-	if err := b.pause(ctx, b.settings.interval); err != nil {
+	b.tell("letting it settle for %v", b.settings.settle)
+	if err := b.pause(ctx, b.settings.settle); err != nil {
 		return err
 	}
 	if err := b.platform.reset(ctx); err != nil {

@@ -36,11 +36,16 @@ func main() {
 	os.Exit(code)
 }
 
+// afterNews is how long the program goes on reading changes again, because the
+// platform may tell of some that late: a minute, and the last such read.
+const afterNews = 70 * time.Second
+
 // settings are the flags.
 type settings struct {
 	apps     []int
 	compare  []int
 	quiet    int
+	settle   time.Duration
 	interval time.Duration
 	latency  time.Duration
 	timeout  time.Duration
@@ -55,6 +60,7 @@ func parse(args []string, out io.Writer) (settings, error) {
 	flags.Func("apps", "`numbers` of apps, one run each (default 100,1000,10000)", numbers(&s.apps))
 	flags.Func("compare", "`numbers` of apps to measure also with every app asked about by itself; may be empty (default 100,1000)", numbers(&s.compare))
 	flags.IntVar(&s.quiet, "quiet", 3, "`cycles` to measure while nothing changes")
+	flags.DurationVar(&s.settle, "settle", afterNews, "time before the first of them; what was changed is read again for a minute")
 	flags.DurationVar(&s.interval, "interval", 15*time.Second, "FAS_INTERVAL of the program")
 	flags.DurationVar(&s.latency, "latency", 30*time.Millisecond, "of every answer of the platform")
 	flags.DurationVar(&s.timeout, "timeout", 2*time.Minute, "the longest time to wait for readiness, and again for the Machines")
@@ -76,8 +82,8 @@ func parse(args []string, out io.Writer) (settings, error) {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	case s.quiet < 1:
 		return s, fmt.Errorf("-quiet %d: must be at least 1", s.quiet)
-	case s.interval <= 0 || s.timeout <= 0 || s.latency < 0:
-		return s, errors.New("-interval and -timeout must be more than 0, -latency not less")
+	case s.interval <= 0 || s.timeout <= 0 || s.latency < 0 || s.settle < 0:
+		return s, errors.New("-interval and -timeout must be more than 0, -latency and -settle not less")
 	}
 	return s, nil
 }

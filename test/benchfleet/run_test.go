@@ -28,7 +28,7 @@ func programs(t *testing.T) string {
 func TestRun(t *testing.T) {
 	bin := programs(t)
 	var out, progress bytes.Buffer
-	code := run(t.Context(), []string{"-bin", bin, "-apps", "3", "-compare", "2", "-interval", "1s", "-quiet", "1", "-json"}, &out, &progress)
+	code := run(t.Context(), []string{"-bin", bin, "-apps", "3", "-compare", "2", "-interval", "1s", "-settle", "0s", "-quiet", "1", "-json"}, &out, &progress)
 	if code != 0 {
 		t.Fatalf("status %d:\n%s", code, &progress)
 	}
@@ -53,7 +53,7 @@ func TestRun(t *testing.T) {
 // leaves nothing running.
 func TestRunFails(t *testing.T) {
 	bin := programs(t)
-	args := []string{"-bin", bin, "-apps", "2", "-compare", "", "-interval", "1s", "-quiet", "1", "-timeout", "1ms"}
+	args := []string{"-bin", bin, "-apps", "2", "-compare", "", "-interval", "1s", "-settle", "0s", "-quiet", "1", "-timeout", "1ms"}
 	var out, progress bytes.Buffer
 	if code := run(t.Context(), args, &out, &progress); code != 1 || !strings.Contains(progress.String(), "not ready within 1ms") {
 		t.Errorf("without time: status %d:\n%s", code, &progress)
