@@ -72,6 +72,8 @@ type frame struct {
 	metrics map[string]float64
 	counts  Counts
 	vars    []value
+	args    []float64  // of the calls under way, the innermost last
+	room    [6]float64 // for args of most expressions
 }
 
 // operation evaluates one node of the tree.
@@ -257,20 +259,17 @@ func conditional(cond, yes, no operation) operation {
 	}
 }
 
-// fewArguments is how many arguments need no allocation.
-const fewArguments = 8
-
 func invoke(fn function, ops []operation) operation {
 	return func(f *frame) (value, error) {
-		var few [fewArguments]float64
-		args := few[:0]
+		from := len(f.args)
 		for _, op := range ops {
 			x, err := number(op, f)
 			if err != nil {
 				return value{}, err
 			}
-			args = append(args, x)
+			f.args = append(f.args, x)
 		}
+		args := f.args[from:]
 		z, err := fn.call(args)
 		if err != nil {
 			return value{}, err
@@ -278,6 +277,7 @@ func invoke(fn function, ops []operation) operation {
 		if math.IsNaN(z) {
 			return value{}, fmt.Errorf("%s%v has no value", fn.name, args)
 		}
+		f.args = f.args[:from]
 		return num(z), nil
 	}
 }

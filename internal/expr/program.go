@@ -168,6 +168,7 @@ func (p *Program) Const() (float64, bool) {
 // beyond MaxCount on either side.
 func (p *Program) Eval(metrics map[string]float64, counts Counts) (float64, error) {
 	f := frame{metrics: metrics, counts: counts}
+	f.args = f.room[:0]
 	if p.slots > 0 {
 		f.vars = make([]value, p.slots)
 	}
