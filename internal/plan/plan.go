@@ -20,6 +20,7 @@ import (
 // that d was made from.
 func Build(s scale.Snapshot, d scale.Decision, p *policy.Policy) scale.Plan {
 	plan := scale.Plan{App: d.App, Group: d.Group}
+	var destroyed []scale.Member
 	if d.Want != d.Have {
 		why := d.Line()
 		add := func(verb scale.Verb, members []scale.Member) {
@@ -31,11 +32,12 @@ func Build(s scale.Snapshot, d scale.Decision, p *policy.Policy) scale.Plan {
 		plan.Actions = append(plan.Actions, clones(s, d, p, why)...)
 		add(scale.Stop, d.Picks.Stop)
 		add(scale.Destroy, d.Picks.Destroy)
+		destroyed = d.Picks.Destroy
 		for _, m := range d.Picks.Spare {
 			plan.Spares = append(plan.Spares, act(scale.Start, m, why))
 		}
 	}
-	plan.Regions = regionCounts(d.Inventory, plan.Actions)
+	plan.Regions = regionCounts(d.Inventory, plan.Actions, destroyed)
 	return plan
 }
 
@@ -133,22 +135,21 @@ func NamePrefix(group scale.ProcessGroup) string {
 }
 
 // regionCounts tells where the target's Machines are, before and after the
-// actions.
-func regionCounts(members []scale.Member, actions []scale.Action) []scale.RegionCount {
-	counts := make(map[scale.Region]*scale.RegionCount)
+// actions, which destroy the members given last.
+func regionCounts(members []scale.Member, actions []scale.Action, destroyed []scale.Member) []scale.RegionCount {
+	counts := make([]scale.RegionCount, 0, 1) // most targets are in one
 	at := func(r scale.Region) *scale.RegionCount {
-		if counts[r] == nil {
-			counts[r] = &scale.RegionCount{Region: r}
+		i, found := slices.BinarySearchFunc(counts, r, func(c scale.RegionCount, r scale.Region) int { return strings.Compare(string(c.Region), string(r)) })
+		if !found {
+			counts = slices.Insert(counts, i, scale.RegionCount{Region: r})
 		}
-		return counts[r]
+		return &counts[i]
 	}
-	running := make(map[scale.MachineID]bool)
 	for _, m := range members {
 		c := at(m.Region)
 		c.Have.Created++
 		c.Want.Created++
-		if m.Class == scale.Ready || m.Class == scale.Booting {
-			running[m.ID] = true
+		if running(m) {
 			c.Have.Started++
 			c.Want.Started++
 		}
@@ -167,15 +168,15 @@ func regionCounts(members []scale.Member, actions []scale.Action) []scale.Region
 			}
 		case scale.Destroy:
 			c.Want.Created--
-			if running[a.Machine] {
-				c.Want.Started--
-			}
 		}
 	}
-	out := make([]scale.RegionCount, 0, len(counts))
-	for _, c := range counts {
-		out = append(out, *c)
+	for _, m := range destroyed {
+		if running(m) {
+			at(m.Region).Want.Started--
+		}
 	}
-	slices.SortFunc(out, func(a, b scale.RegionCount) int { return strings.Compare(string(a.Region), string(b.Region)) })
-	return out
+	return counts
 }
+
+// running reports whether the Machine counts as started.
+func running(m scale.Member) bool { return m.Class == scale.Ready || m.Class == scale.Booting }

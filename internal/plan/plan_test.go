@@ -227,3 +227,27 @@ func BenchmarkDecideAndPlan50(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkDecideAndPlan4 is what a pass over a small app costs besides input and
+// output.
+func BenchmarkDecideAndPlan4(b *testing.B) {
+	machines := parse(b, "started@iad stopped@iad started@ord stopped@ord")
+	s := scale.Snapshot{App: "web", Machines: machines, TakenAt: epoch, Complete: true, Overview: true}
+	for _, bm := range []struct {
+		name string
+		q    float64
+		want int // actions
+	}{{"quiet", 2, 0}, {"start2", 4, 2}} {
+		b.Run(bm.name, func(b *testing.B) {
+			samples := []scale.Sample{{Metric: "q", Value: bm.q, Quality: scale.Fresh}}
+			p := rules(b, "started=max(1,ceil(q))")
+			b.ReportAllocs()
+			for b.Loop() {
+				d, _ := decide.Decide(s, samples, p, decide.Memory{}, epoch)
+				if actions := plan.Build(s, d, p).Actions; len(actions) != bm.want {
+					b.Fatalf("%d actions, want %d", len(actions), bm.want)
+				}
+			}
+		})
+	}
+}
