@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,7 +25,8 @@ const releaseStaleAfter = time.Hour
 
 // Decide says what is wanted of the target that p governs. The samples are
 // those of the target's metrics, in any order; a metric without a sample is
-// unknown. It returns the memory for the next pass.
+// unknown. The decision may share them, so they must not be changed any more. It
+// returns the memory for the next pass.
 func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memory, now time.Time) (scale.Decision, Memory) {
 	mem = mem.watchCreated(s, now)
 	mem.Trouble = expire(mem.Trouble, troubleFor, now)
@@ -59,9 +61,15 @@ func step(d *scale.Decision, stage string, want scale.Count, reason string) {
 	d.Want = want
 }
 
+// sortedSamples returns the samples by metric. They are not copied when they are
+// in that order already, as a single one is.
 func sortedSamples(samples []scale.Sample) []scale.Sample {
+	byMetric := func(a, b scale.Sample) int { return strings.Compare(a.Metric, b.Metric) }
+	if slices.IsSortedFunc(samples, byMetric) {
+		return slices.Clip(samples)
+	}
 	out := slices.Clone(samples)
-	slices.SortFunc(out, func(a, b scale.Sample) int { return strings.Compare(a.Metric, b.Metric) })
+	slices.SortFunc(out, byMetric)
 	return out
 }
 
@@ -134,47 +142,50 @@ func within(n int, lo, hi scale.Limit) int {
 	return n
 }
 
-// targetsReason names the limits in force with the values they come from.
+// targetsReason names the limits in force with the values they come from. Every
+// pass over every target says this: it is written without formatting verbs.
 func targetsReason(d *scale.Decision) string {
-	var b strings.Builder
-	write := func(what string, lo, hi scale.Limit) {
-		one := func(bound string, l scale.Limit) {
-			if !l.Defined {
-				return
-			}
-			if b.Len() > 0 {
-				b.WriteString(", ")
-			}
-			fmt.Fprintf(&b, "%s%s ", what, bound)
-			if l.Known {
-				fmt.Fprintf(&b, "%s = %d", l.Source, l.Value)
-			} else {
-				fmt.Fprintf(&b, "%s is unknown (%s)", l.Source, l.Reason)
-			}
+	text := make([]byte, 0, 128)
+	text = appendLimits(text, "created", d.Limits.MinCreated, d.Limits.MaxCreated)
+	text = appendLimits(text, "started", d.Limits.MinStarted, d.Limits.MaxStarted)
+	before := " with "
+	for _, s := range d.Samples {
+		if s.Known() {
+			text = append(text, before...)
+			text = append(text, s.Metric...)
+			text = append(text, ' ')
+			text = strconv.AppendFloat(text, s.Value, 'g', 6, 64)
+			before = ", "
 		}
-		if lo == hi {
-			one("", lo)
-			return
-		}
-		one(" min", lo)
-		one(" max", hi)
 	}
-	write("created", d.Limits.MinCreated, d.Limits.MaxCreated)
-	write("started", d.Limits.MinStarted, d.Limits.MaxStarted)
-	if values := sampleValues(d.Samples); values != "" {
-		fmt.Fprintf(&b, " with %s", values)
-	}
-	return b.String()
+	return string(text)
 }
 
-func sampleValues(samples []scale.Sample) string {
-	parts := make([]string, 0, len(samples))
-	for _, s := range samples {
-		if s.Known() {
-			parts = append(parts, fmt.Sprintf("%s %.6g", s.Metric, s.Value))
-		}
+func appendLimits(text []byte, what string, lo, hi scale.Limit) []byte {
+	if lo == hi {
+		return appendLimit(text, what, "", lo)
 	}
-	return strings.Join(parts, ", ")
+	return appendLimit(appendLimit(text, what, " min", lo), what, " max", hi)
+}
+
+func appendLimit(text []byte, what, bound string, l scale.Limit) []byte {
+	if !l.Defined {
+		return text
+	}
+	if len(text) > 0 {
+		text = append(text, ", "...)
+	}
+	text = append(text, what...)
+	text = append(text, bound...)
+	text = append(text, ' ')
+	text = append(text, l.Source...)
+	if l.Known {
+		text = append(text, " = "...)
+		return strconv.AppendInt(text, int64(l.Value), 10)
+	}
+	text = append(text, " is unknown ("...)
+	text = append(text, l.Reason...)
+	return append(text, ')')
 }
 
 // bounds applies what can never be. Without a last Machine there would be

@@ -1,8 +1,7 @@
 package decide
 
 import (
-	"fmt"
-	"strings"
+	"strconv"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
@@ -148,9 +147,12 @@ func inventoryReason(members []scale.Member, c scale.Counts) string {
 	for _, m := range members {
 		special[m.Class]++
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d created: %d started", c.Created, c.Started)
-	for _, part := range []struct {
+	// Every pass over every target says this: it is written without formatting verbs.
+	text := strconv.AppendInt(make([]byte, 0, 64), int64(c.Created), 10)
+	text = append(text, " created: "...)
+	text = strconv.AppendInt(text, int64(c.Started), 10)
+	text = append(text, " started"...)
+	for _, part := range [...]struct {
 		n    int
 		what string
 	}{
@@ -163,8 +165,11 @@ func inventoryReason(members []scale.Member, c scale.Counts) string {
 		{special[scale.Lost], "on hosts out of reach"},
 	} {
 		if part.n > 0 {
-			fmt.Fprintf(&b, ", %d %s", part.n, part.what)
+			text = append(text, ", "...)
+			text = strconv.AppendInt(text, int64(part.n), 10)
+			text = append(text, ' ')
+			text = append(text, part.what...)
 		}
 	}
-	return b.String()
+	return string(text)
 }
