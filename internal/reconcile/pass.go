@@ -194,24 +194,31 @@ func glance(t Target, samples []scale.Sample, mem decide.Memory, now time.Time) 
 // collect reads all of the target's metrics side by side. A source that hangs
 // costs its own deadline.
 func collect(ctx context.Context, t Target) []scale.Sample {
+	if len(t.Sources) == 1 {
+		return []scale.Sample{read(ctx, t.Sources[0], t.App)}
+	}
 	samples := make([]scale.Sample, len(t.Sources))
 	var wg sync.WaitGroup
 	for i, source := range t.Sources {
-		wg.Go(func() {
-			defer func() {
-				if v := recover(); v != nil {
-					samples[i] = scale.Sample{Metric: source.Metric(), Quality: scale.Error, Reason: fmt.Sprintf("the source panicked: %v", v)}
-				}
-			}()
-			sample, ok := source.Collect(ctx, []scale.App{t.App})[t.App]
-			if !ok {
-				sample = scale.Sample{Metric: source.Metric(), Quality: scale.Error, Reason: "the source gave no sample"}
-			}
-			samples[i] = sample
-		})
+		wg.Go(func() { samples[i] = read(ctx, source, t.App) })
 	}
 	wg.Wait()
 	return samples
+}
+
+// read returns the source's sample for the app, and one that says why when there
+// is none.
+func read(ctx context.Context, source Source, app scale.App) (sample scale.Sample) {
+	defer func() {
+		if v := recover(); v != nil {
+			sample = scale.Sample{Metric: source.Metric(), Quality: scale.Error, Reason: fmt.Sprintf("the source panicked: %v", v)}
+		}
+	}()
+	sample, ok := source.Collect(ctx, []scale.App{app})[app]
+	if !ok {
+		return scale.Sample{Metric: source.Metric(), Quality: scale.Error, Reason: "the source gave no sample"}
+	}
+	return sample
 }
 
 // failures joins what went wrong into one error; nil when nothing did. What was
