@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,6 +24,11 @@ const (
 	// orgPatience is how many listings of an organization must fail before the
 	// autoscaler may be ready without its apps.
 	orgPatience = 3
+	// relistAfter is how many refreshes a list of apps serves while the picture of the
+	// organization's Machines tells of the same apps. The list is one request for every
+	// 200 apps, and what it adds are apps without Machines, of which none could be
+	// cloned.
+	relistAfter = 10
 )
 
 // question is one organization to be listed, with the token for it.
@@ -35,6 +41,8 @@ type question struct {
 type orgList struct {
 	apps   []scale.App // of the last listing that succeeded
 	listed bool        // one has
+	at     time.Time   // when it began
+	seen   []scale.App // the apps that had Machines then
 	failed int         // listings in a row
 	note   string      // the condition that was logged last
 }
@@ -42,6 +50,8 @@ type orgList struct {
 // answer is the result of one listing.
 type answer struct {
 	apps []scale.App
+	at   time.Time   // when it began
+	seen []scale.App // the apps that had Machines then
 	err  error
 }
 
@@ -55,13 +65,29 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 	if err != nil {
 		return nil, err
 	}
+	lists := make(map[question][]scale.App, len(questions))
+	questions = slices.DeleteFunc(questions, func(q question) bool {
+		list, current := a.current(q)
+		if current {
+			lists[q] = list.apps
+		}
+		return current
+	})
+	// As it was before the list is asked for: who comes in between makes a difference
+	// the next time.
+	seen := make([][]scale.App, len(questions))
+	for i, q := range questions {
+		if view := a.views[q]; view != nil {
+			seen[i] = view.watch.Apps()
+		}
+	}
 	answers := ask(ctx, questions, a.listTimeout)
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil, context.Cause(ctx)
 	}
-	lists := make(map[question][]scale.App, len(questions))
 	var waiting, hopeless []error
 	for i, q := range questions {
+		answers[i].seen = seen[i]
 		list, err := a.learn(q, answers[i])
 		lists[q] = list.apps
 		switch {
@@ -79,6 +105,22 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 		waiting = append(waiting, hopeless...)
 	}
 	return targets, errors.Join(waiting...)
+}
+
+// current returns the list of an organization's apps if it need not be asked for
+// again: what is seen of the organization's Machines is that of the same apps.
+func (a *App) current(q question) (orgList, bool) {
+	view := a.views[q]
+	if view == nil || !view.watch.Synced() || view.watch.Failing() {
+		return orgList{}, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	list := a.orgs[q]
+	if list == nil || !list.listed || list.failed > 0 || time.Since(list.at) >= relistAfter*a.settings.AppListRefreshInterval {
+		return orgList{}, false
+	}
+	return *list, slices.Equal(list.seen, view.watch.Apps())
 }
 
 // allTargets returns all targets, or an error when an organization cannot be
@@ -129,6 +171,7 @@ func ask(ctx context.Context, questions []question, timeout func(question) time.
 		wg.Go(func() {
 			ctx, cancel := context.WithTimeoutCause(ctx, limit, fmt.Errorf("no list of apps within %s", limit))
 			defer cancel()
+			answers[i].at = time.Now()
 			answers[i].apps, answers[i].err = q.connection.apps(ctx, q.org)
 		})
 	}
@@ -171,7 +214,7 @@ func (a *App) learn(q question, got answer) (orgList, error) {
 		if list.note != "" {
 			a.logger.Info("list of apps available again", "org", q.org, "apps", len(got.apps))
 		}
-		*list = orgList{apps: got.apps, listed: true}
+		*list = orgList{apps: got.apps, listed: true, at: got.at, seen: got.seen}
 		return *list, nil
 	}
 	list.failed++

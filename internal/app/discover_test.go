@@ -31,6 +31,7 @@ type fly struct {
 
 	mu    sync.Mutex
 	order map[string]int // guarded by mu; by token: the status to refuse it with, or hang
+	lists int            // guarded by mu; requests to GraphQL
 }
 
 // hang, as an order, has requests hang.
@@ -62,6 +63,9 @@ func newFly(t *testing.T) *fly {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
 		order := f.order[strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")]
+		if r.URL.Path == "/graphql" {
+			f.lists++
+		}
 		f.mu.Unlock()
 		switch order {
 		case 0:
@@ -272,6 +276,61 @@ func TestFleetForgetsWithTheLastGroup(t *testing.T) {
 	}
 	if len(a.groups) != 0 {
 		t.Errorf("governed groups left: %v", a.groups)
+	}
+}
+
+// While the picture of an organization's Machines tells of the same apps, the list
+// of apps is not asked for; an app that comes or goes is noticed all the same.
+func TestAppsAreListedWhenTheyChange(t *testing.T) {
+	f := newFly(t)
+	a := f.app(t, [3]string{"beta-*", "beta", "app"})
+	a.settings.AppListRefreshInterval = time.Hour
+	_, wait, err := a.watchOrgs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(wait)
+	asked := func() int {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		n := f.lists
+		f.lists = 0
+		return n
+	}
+	expect(t, a, "beta-1/app", false) // not seen yet when it asked
+	expect(t, a, "beta-1/app", false)
+	asked()
+	for range 3 {
+		expect(t, a, "beta-1/app", false)
+	}
+	if n := asked(); n > 0 {
+		t.Errorf("%d requests for a list of apps that is known", n)
+	}
+	until := func(want string) {
+		t.Helper()
+		for deadline := time.Now().Add(20 * time.Second); ; {
+			targets, err := a.discover(t.Context())
+			if err == nil && keys(targets) == want {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("got %q, error %v; want %q", keys(targets), err, want)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	f.add(t, sim.AppSpec{Org: "beta", App: "beta-2"})
+	until("beta-1/app beta-2/app")
+	if err := f.world.DeleteApp(sim.Call{}, "beta-2"); err != nil {
+		t.Fatal(err)
+	}
+	until("beta-1/app")
+	if n := asked(); n == 0 || n > 10 {
+		t.Errorf("%d requests for two changes", n)
+	}
+	a.settings.AppListRefreshInterval = time.Nanosecond
+	if expect(t, a, "beta-1/app", false); asked() == 0 {
+		t.Error("the list of apps is never asked for again")
 	}
 }
 

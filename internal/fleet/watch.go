@@ -150,8 +150,7 @@ func (w *Watch) Snapshot(app scale.App) (scale.Snapshot, bool) {
 	return s, true
 }
 
-// Apps returns the apps that rows told of, sorted: those with Machines, and for a
-// while those that had some. It is empty while not Synced.
+// Apps returns the apps that have Machines, sorted. It is empty while not Synced.
 func (w *Watch) Apps() []scale.App {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -159,8 +158,10 @@ func (w *Watch) Apps() []scale.App {
 		return nil
 	}
 	apps := make([]scale.App, 0, len(w.picture.apps))
-	for name := range w.picture.apps {
-		apps = append(apps, name)
+	for name, a := range w.picture.apps {
+		if len(a.machines) > 0 {
+			apps = append(apps, name)
+		}
 	}
 	slices.Sort(apps)
 	return apps
