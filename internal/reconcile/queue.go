@@ -10,6 +10,10 @@ import (
 // queue hands out keys when they are due, each to one taker at a time. Keys that
 // are due at the same time come in the order in which they were added.
 type queue struct {
+	// turn is held by the one taker that waits for what is due. The others wait for
+	// their turn, so that a change wakes one of them and not all.
+	turn chan struct{}
+
 	mu      sync.Mutex
 	entries map[string]*entry // guarded by mu
 	waiting entryHeap         // guarded by mu; entries that nobody holds
@@ -27,7 +31,7 @@ type entry struct {
 }
 
 func newQueue() *queue {
-	return &queue{entries: make(map[string]*entry), changed: make(chan struct{})}
+	return &queue{turn: make(chan struct{}, 1), entries: make(map[string]*entry), changed: make(chan struct{})}
 }
 
 // add makes the key due at the given time. A key that is there already stays as
@@ -82,6 +86,12 @@ func (q *queue) remove(key string) {
 // next blocks until a key is due and returns it, held, with the time it was due.
 // It returns false when ctx ends.
 func (q *queue) next(ctx context.Context) (string, time.Time, bool) {
+	select {
+	case q.turn <- struct{}{}:
+		defer func() { <-q.turn }()
+	case <-ctx.Done():
+		return "", time.Time{}, false
+	}
 	for {
 		q.mu.Lock()
 		changed := q.changed
@@ -135,7 +145,7 @@ func (q *queue) done(key string, due time.Time) {
 	q.signal()
 }
 
-// signal wakes all takers. The caller holds mu.
+// signal wakes the taker whose turn it is. The caller holds mu.
 func (q *queue) signal() {
 	close(q.changed)
 	q.changed = make(chan struct{})

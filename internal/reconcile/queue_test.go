@@ -93,3 +93,34 @@ func TestQueueRemove(t *testing.T) {
 		}
 	})
 }
+
+// BenchmarkQueueWithManyTakers hands out one key at a time, while as many takers as
+// a loop has wait for one.
+func BenchmarkQueueWithManyTakers(b *testing.B) {
+	const takers = 1600
+	q := newQueue()
+	ctx, cancel := context.WithCancel(b.Context())
+	taken := make(chan struct{})
+	var wg sync.WaitGroup
+	for range takers {
+		wg.Go(func() {
+			for {
+				key, _, ok := q.next(ctx)
+				if !ok {
+					return
+				}
+				q.done(key, time.Now().Add(time.Hour))
+				taken <- struct{}{}
+			}
+		})
+	}
+	q.add("key", time.Now())
+	<-taken
+	b.ReportAllocs()
+	for b.Loop() {
+		q.wake("key", time.Now())
+		<-taken
+	}
+	cancel()
+	wg.Wait()
+}
