@@ -11,6 +11,9 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/flyapi"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
@@ -18,6 +21,9 @@ import (
 type API interface {
 	// ListMachines returns all Machines of the app, with their leases.
 	ListMachines(ctx context.Context, app scale.App) ([]scale.Machine, error)
+	// GetMachine returns one Machine; a *flyapi.Error of KindNotFound says that there
+	// is none.
+	GetMachine(ctx context.Context, app scale.App, id scale.MachineID) (scale.Machine, error)
 	// CurrentRelease returns the app's newest release.
 	CurrentRelease(ctx context.Context, app scale.App) (scale.Release, error)
 }
@@ -26,12 +32,16 @@ type API interface {
 var ownListLag = lag{write: 10 * time.Second, create: 30 * time.Second}
 
 // believeAbsence is how long after a read that lacked a Machine another one must
-// begin and lack it too, before the Machine is gone. Several targets may read one
-// app's list within the same moment, so the number of reads proves nothing; a list
-// that is wrong for longer than it may lag is no longer a hiccup. What waiting
-// costs is small: the platform shows most Machines being destroyed first, and
-// only one that vanished without a word is replaced that much later.
+// begin and lack it too, before the Machine itself is asked for, and gone when there
+// is no such Machine. Several targets may read one app's list within the same
+// moment, so the number of reads proves nothing; and where an app is read seldom,
+// two reads in a row may be short by chance. What waiting costs is small: the
+// platform shows most Machines being destroyed first, and only one that vanished
+// without a word is replaced that much later.
 const believeAbsence = 10 * time.Second
+
+// asksInFlight bounds the Machines that are asked for at a time.
+const asksInFlight = 8
 
 // Lister reads each app's own list of Machines, which is the authority for
 // acting. It may be used by many goroutines at once.
@@ -62,19 +72,32 @@ func (l *Lister) Release(ctx context.Context, app scale.App) (scale.Release, err
 	return l.api.CurrentRelease(ctx, app)
 }
 
-// Snapshot reads the app's Machines. It blocks for one call of the API.
+// Snapshot reads the app's Machines. It blocks for one call of the API, for two the
+// first time, and for one more for each Machine whose absence must be looked into.
 func (l *Lister) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, error) {
+	return l.snapshot(ctx, app, nil, false)
+}
+
+// snapshot is Snapshot with what an overview, if there is one, tells of the app, and whether
+// that is all of it.
+func (l *Lister) snapshot(ctx context.Context, app scale.App, overview []scale.Machine, overlooks bool) (scale.Snapshot, error) {
 	began := time.Now()
-	machines, err := l.api.ListMachines(ctx, app)
+	machines, err := l.list(ctx, app, !overlooks)
 	if err != nil {
 		return scale.Snapshot{}, err
 	}
+	found, gone, err := l.ask(ctx, app, l.doubts(app, machines, overview, began))
+	if err != nil {
+		return scale.Snapshot{}, fmt.Errorf("list machines for app %q: %w", app, err)
+	}
+	machines = append(machines, found...)
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	view := l.view(app)
 	view.complement(machines)
-	machines, complete := view.recall(machines, began, now)
+	view.keepNewer(machines)
+	machines, complete := view.recall(machines, gone, now)
 	machines = view.writes.show(machines, now, ownListLag)
 	slices.SortFunc(machines, func(a, b scale.Machine) int { return cmp.Compare(a.ID, b.ID) })
 	for i := 1; i < len(machines); i++ {
@@ -83,6 +106,94 @@ func (l *Lister) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, e
 		}
 	}
 	return scale.Snapshot{App: app, Machines: machines, TakenAt: now, Complete: complete}, nil
+}
+
+// list reads the app's list. The first time there is nothing to hold it against, and
+// it is read twice if need be: a list that is short by chance must not pass for all
+// there is.
+func (l *Lister) list(ctx context.Context, app scale.App, alone bool) ([]scale.Machine, error) {
+	machines, err := l.api.ListMachines(ctx, app)
+	if err != nil || !alone || l.known(app) {
+		return machines, err
+	}
+	again, err := l.api.ListMachines(ctx, app)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range machines {
+		if !slices.ContainsFunc(again, func(a scale.Machine) bool { return a.ID == m.ID }) {
+			again = append(again, m)
+		}
+	}
+	return again, nil
+}
+
+// known reports whether the app's list was read before.
+func (l *Lister) known(app scale.App) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.view(app).last != nil
+}
+
+// doubt is a Machine that a list lacks, and that must be asked for.
+type doubt struct {
+	id scale.MachineID
+	// unseen is set when only the overview tells of it.
+	unseen bool
+}
+
+// doubts returns the Machines that a list lacks and that must be asked for: those
+// that it lacked before, long enough ago, and those that only the overview has.
+func (l *Lister) doubts(app scale.App, machines, overview []scale.Machine, began time.Time) []doubt {
+	seen := make(map[scale.MachineID]bool, len(machines))
+	for _, m := range machines {
+		seen[m.ID] = true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	view := l.view(app)
+	var out []doubt
+	for id, since := range view.missing {
+		if !seen[id] && began.Sub(since) >= believeAbsence {
+			out = append(out, doubt{id: id})
+		}
+	}
+	for _, m := range overview {
+		if _, known := view.last[m.ID]; !known && !seen[m.ID] && !ends(m) && view.writes[m.ID].verb == "" {
+			out = append(out, doubt{id: m.ID, unseen: true})
+		}
+	}
+	return out
+}
+
+// ask asks for Machines one by one. It returns those that exist, and of the others
+// those that certainly do not.
+func (l *Lister) ask(ctx context.Context, app scale.App, doubts []doubt) (found []scale.Machine, gone map[scale.MachineID]bool, err error) {
+	if len(doubts) == 0 {
+		return nil, nil, nil
+	}
+	gone = make(map[scale.MachineID]bool)
+	var mu sync.Mutex
+	var group errgroup.Group
+	group.SetLimit(asksInFlight)
+	for _, d := range doubts {
+		group.Go(func() error {
+			m, err := l.api.GetMachine(ctx, app, d.id)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case flyapi.KindOf(err) == flyapi.KindNotFound, err == nil && m.State == scale.StateDestroyed:
+				gone[d.id] = true
+			case err == nil:
+				found = append(found, m)
+			case d.unseen:
+				return fmt.Errorf("Machine %s is not in it and may exist: %w", d.id, err)
+			}
+			return nil
+		})
+	}
+	err = group.Wait()
+	return found, gone, err
 }
 
 // Wrote remembers what the outcomes changed.
@@ -126,29 +237,41 @@ func (v *appView) complement(machines []scale.Machine) {
 	}
 }
 
+// keepNewer puts what was known of a Machine in the place of a row that is older: a
+// list that lags must not take back what one before it told. The host and the lease
+// change without another time.
+func (v *appView) keepNewer(machines []scale.Machine) {
+	for i := range machines {
+		m := &machines[i]
+		if before, ok := v.last[m.ID]; ok && m.UpdatedAt.Before(before.UpdatedAt) {
+			before.Host, before.Lease = m.Host, m.Lease
+			*m = before
+		}
+	}
+}
+
+// ends reports whether a Machine is on its way out, or takes itself away.
+func ends(m scale.Machine) bool {
+	return m.State == scale.StateDestroying || m.State == scale.StateDestroyed || m.AutoDestroy
+}
+
 // recall adds the Machines that were there before and whose absence is not
-// believed yet to those of a read, and says whether there are none. The platform
+// believed to those of a read, and says whether there are none. The platform
 // has been seen to answer with short and empty lists while all was well, and tools
 // that believed it made every Machine a second time.
-func (v *appView) recall(machines []scale.Machine, began, now time.Time) ([]scale.Machine, bool) {
+func (v *appView) recall(machines []scale.Machine, gone map[scale.MachineID]bool, now time.Time) ([]scale.Machine, bool) {
 	seen := make(map[scale.MachineID]scale.Machine, len(machines))
 	for _, m := range machines {
 		seen[m.ID] = m
 	}
 	missing := make(map[scale.MachineID]time.Time)
 	for id, m := range v.last {
-		if _, ok := seen[id]; ok || v.writes[id].verb == scale.Destroy {
-			continue
-		}
-		if m.State == scale.StateDestroying || m.State == scale.StateDestroyed || m.AutoDestroy {
+		if _, ok := seen[id]; ok || gone[id] || v.writes[id].verb == scale.Destroy || ends(m) {
 			continue
 		}
 		since, again := v.missing[id]
-		switch {
-		case !again:
+		if !again {
 			since = now
-		case began.Sub(since) >= believeAbsence:
-			continue
 		}
 		missing[id] = since
 		machines = append(machines, m)

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/fleet"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/flyapi"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
@@ -19,11 +20,30 @@ type list struct {
 	machines []scale.Machine
 	err      error
 	takes    time.Duration
+	short    []scale.Machine // the next answer instead of machines, once
+	single   []scale.Machine // those that exist when they are asked for
+	askErr   error
 }
 
 func (l *list) ListMachines(context.Context, scale.App) ([]scale.Machine, error) {
 	time.Sleep(l.takes)
+	if short := l.short; short != nil {
+		l.short = nil
+		return short, nil
+	}
 	return slices.Clone(l.machines), l.err
+}
+
+func (l *list) GetMachine(_ context.Context, _ scale.App, id scale.MachineID) (scale.Machine, error) {
+	for _, m := range l.single {
+		if m.ID == id {
+			return m, nil
+		}
+	}
+	if l.askErr != nil {
+		return scale.Machine{}, l.askErr
+	}
+	return scale.Machine{}, &flyapi.Error{Kind: flyapi.KindNotFound}
 }
 
 func (l *list) CurrentRelease(context.Context, scale.App) (scale.Release, error) {
@@ -188,6 +208,91 @@ func TestShortListsAreNotBelievedAtOnce(t *testing.T) {
 		check("short for almost long enough", 3, false)
 		time.Sleep(time.Nanosecond)
 		check("short for ten seconds", 1, true)
+	})
+}
+
+// Two short lists in a row, and seldom enough to be believed, do not make a Machine
+// gone that exists when it is asked for.
+func TestAbsenceIsLookedInto(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &list{machines: []scale.Machine{m("1", "started"), m("2", "started")}}
+		l := fleet.NewLister(api)
+		states(t, l)
+		api.machines, api.single = api.machines[:1], []scale.Machine{m("2", "stopped")}
+		states(t, l)
+		time.Sleep(15 * time.Second)
+		if got, complete := states(t, l); got["2"] != "stopped" || !complete {
+			t.Errorf("got %v, complete %v, want Machine 2 as it is, complete", got, complete)
+		}
+		api.single, api.askErr = nil, errors.New("503")
+		states(t, l)
+		time.Sleep(15 * time.Second)
+		if got, complete := states(t, l); got["2"] != "stopped" || complete {
+			t.Errorf("when it cannot be asked for: got %v, complete %v, want Machine 2 as it was, incomplete", got, complete)
+		}
+		api.askErr = nil
+		if got, complete := states(t, l); len(got) != 1 || !complete {
+			t.Errorf("when there is no such Machine: got %v, complete %v, want one Machine, complete", got, complete)
+		}
+	})
+}
+
+// The first list has none before it to be held against.
+func TestFirstShortListIsNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		full := []scale.Machine{m("1", "started"), m("2", "started")}
+		for _, short := range [][]scale.Machine{{}, full[1:]} {
+			if got, _ := states(t, fleet.NewLister(&list{machines: full, short: short})); len(got) != 2 {
+				t.Errorf("with %d Machines in the first answer: got %v, want two", len(short), got)
+			}
+		}
+	})
+}
+
+// A list that lags does not take back what one before it told.
+func TestOlderRowsAreNotBelieved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := m("1", "started")
+		before.UpdatedAt = time.Now()
+		after := m("1", "stopped")
+		after.UpdatedAt = before.UpdatedAt.Add(time.Second)
+		api := &list{machines: []scale.Machine{after}}
+		l := fleet.NewLister(api)
+		states(t, l)
+		before.Host, before.Lease = scale.HostUnreachable, &scale.Lease{Owner: "someone"}
+		api.machines = []scale.Machine{before}
+		s, err := l.Snapshot(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := after
+		want.Host, want.Lease = before.Host, before.Lease
+		if diff := cmp.Diff([]scale.Machine{want}, s.Machines); diff != "" {
+			t.Errorf("after a list from before (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// What only the organization's list tells of is asked for before an app is acted
+// upon.
+func TestOverviewIsHeldAgainstTheOwnList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		org := &orgList{all: flyapi.OrgPage{Machines: []flyapi.OrgMachine{row("web", "1", "started", now), row("web", "2", "started", now), row("web", "3", "started", now)}}}
+		api := &list{machines: []scale.Machine{m("1", "started")}, single: []scale.Machine{m("2", "stopped")}}
+		both := fleet.NewOrg(fleet.NewLister(api), watch(t, org, fleet.WatchConfig{}), nil)
+		s, err := both.Snapshot(t.Context(), "web")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Machines) != 2 || s.Machines[1].State != "stopped" || !s.Complete {
+			t.Errorf("got %+v, complete %v, want Machines 1 and 2 as they are", s.Machines, s.Complete)
+		}
+		api.single, api.askErr = nil, errors.New("503")
+		api.machines = []scale.Machine{m("1", "started"), m("2", "stopped")}
+		if s, err := both.Snapshot(t.Context(), "web"); err == nil {
+			t.Errorf("got %+v although nobody can tell whether Machine 3 exists, want an error", s)
+		}
 	})
 }
 

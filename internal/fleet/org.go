@@ -34,6 +34,13 @@ func (o *Org) Overview(app scale.App) (scale.Snapshot, bool) {
 	return scale.Snapshot{App: app, TakenAt: time.Now(), Complete: true, Overview: true}, true
 }
 
+// Snapshot reads the app's own list, and holds it against the overview: a Machine
+// that only the overview has is asked for.
+func (o *Org) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, error) {
+	overview, ok := o.Overview(app)
+	return o.snapshot(ctx, app, overview.Machines, ok && overview.Complete)
+}
+
 // Release returns the app's newest release.
 func (o *Org) Release(ctx context.Context, app scale.App) (scale.Release, error) {
 	return o.releases.Release(ctx, app)
