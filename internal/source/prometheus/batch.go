@@ -109,13 +109,13 @@ func (s *Source) collectTogether(ctx context.Context, apps []scale.App, warnings
 	}
 	parts := s.parts(apps, spoilers)
 	b.run(ctx, parts)
-	for _, p := range b.late {
-		b.fail(p, p.err)
+	heard := len(b.late) < len(parts)
+	if checked {
+		b.resolve(ctx)
 	}
-	b.suspect(ctx, parts)
+	b.suspect(ctx, heard)
 	switch {
 	case checked:
-		b.resolve(ctx)
 	case len(b.refused) > 0:
 		b.samples = b.checkRefused(ctx, apps)
 	case !b.check(ctx, apps):
@@ -242,7 +242,7 @@ func (b *batch) fail(p part, err error) {
 func (b *batch) resolve(ctx context.Context) {
 	for len(b.refused) > 0 {
 		refused := b.refused
-		b.refused, b.late = nil, nil
+		b.refused = nil
 		slices.SortFunc(refused, func(x, y part) int { return cmp.Compare(x.apps[0], y.apps[0]) })
 		b.warnings.add([]string{fmt.Sprintf("the query for many apps at once was refused: %v", refused[0].err)})
 		var parts []part
@@ -258,10 +258,10 @@ func (b *batch) resolve(ctx context.Context) {
 				parts = append(parts, b.quarters(p.apps)...)
 			}
 		}
-		b.run(ctx, parts)
-		for _, p := range b.late {
-			b.fail(p, p.err)
+		for i := range parts {
+			parts[i].within = b.timeout / quarters // the server answers, if it does, to refuse
 		}
+		b.run(ctx, parts)
 	}
 }
 
@@ -269,18 +269,18 @@ func (b *batch) resolve(ctx context.Context) {
 // it is not for what the server has of a single app.
 const maxSuspects = 8
 
-// suspect looks at the parts that were not answered in time. When others were,
-// one app may be to blame, of which the server has more than it can work through:
-// the next collection asks in smaller parts, and so on until that app is found and
-// set apart. When none was, the server is in trouble, and it is not asked more for
-// a while.
-func (b *batch) suspect(ctx context.Context, parts []part) {
+// suspect looks at the parts that were not answered in time; heard says whether
+// any was. Then one app may be to blame, of which the server has more than it can
+// work through: the next collection asks in smaller parts, and so on until that
+// app is found and set apart. When nothing was heard while searching, the server
+// is in trouble, and it is not asked more for a while.
+func (b *batch) suspect(ctx context.Context, heard bool) {
 	var suspects [][]scale.App
 	for _, p := range b.late {
 		if len(p.apps) == 1 {
 			b.setApart(ctx, p.apps[0], p.err)
-			delete(b.samples, p.apps[0])
 		} else {
+			b.fail(p, p.err)
 			suspects = append(suspects, p.apps)
 		}
 	}
@@ -289,7 +289,7 @@ func (b *batch) suspect(ctx context.Context, parts []part) {
 	defer b.Source.mu.Unlock()
 	now := time.Now()
 	searching := len(b.Source.suspects) > 0
-	if searching && (len(b.late) == len(parts) || len(suspects) > maxSuspects) {
+	if searching && (!heard || len(suspects) > maxSuspects) {
 		b.trustUntil = now.Add(apartFor)
 	}
 	if now.Before(b.trustUntil) {
