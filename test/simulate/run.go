@@ -1,0 +1,308 @@
+package simulate
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/prometheus/prometheus/model/labels"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/app"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/sim"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/sim/flysim"
+)
+
+// Result is what came of a run.
+type Result struct {
+	Virtual    time.Duration
+	Passes     int
+	Requests   int
+	Throttled  int            // requests that the platform refused for their rate
+	Mutations  int            // of ours
+	Faults     map[string]int // that struck, by kind
+	Violations []string
+	Timeline   string
+}
+
+// run is a story under way.
+type run struct {
+	story    *Story
+	world    *sim.World
+	handler  http.Handler
+	record   *record
+	gauges   map[string]*gauge
+	settings *config.Settings
+	builders map[string]string
+	faults   map[string]int
+	out      []string
+
+	process *process
+	started int
+}
+
+// Run plays a story. It must be called in a bubble of testing/synctest.
+func Run(s *Story) Result {
+	s.began = time.Now()
+	r := &run{story: s, record: newRecord(), gauges: make(map[string]*gauge), builders: make(map[string]string), faults: make(map[string]int)}
+	if err := r.build(); err != nil {
+		return Result{Violations: []string{"build: " + err.Error()}}
+	}
+	r.start()
+	for i := range s.Episodes {
+		r.episode(&s.Episodes[i])
+	}
+	r.end()
+	r.world.Advance(r.now())
+
+	c := checker{record: r.record, story: s}
+	c.mutations()
+	result := Result{
+		Virtual: time.Since(s.began), Passes: r.record.reports, Requests: r.record.requests, Throttled: r.record.throttled,
+		Faults: r.faults, Violations: append(r.out, c.out...),
+	}
+	for _, m := range r.record.asked {
+		if m.ours {
+			result.Mutations++
+		}
+	}
+	if len(result.Violations) > 0 {
+		result.Timeline = r.record.timeline(s.began)
+	}
+	return result
+}
+
+// now is the platform's time.
+func (r *run) now() time.Time { return time.Now().Add(r.record.skew) }
+
+func (r *run) fail(format string, args ...any) {
+	text := fmt.Sprintf("at %s: ", time.Since(r.story.began).Round(time.Millisecond)) + fmt.Sprintf(format, args...)
+	r.out = append(r.out, text)
+	r.record.note("VIOLATION: %s", text)
+}
+
+// build makes the world and its face.
+func (r *run) build() error {
+	r.world = sim.New(sim.Config{Seed: r.story.Seed, Start: r.now()})
+	r.world.Observe(r.record)
+	for _, spec := range r.story.Apps {
+		ids, err := r.world.AddApp(hand, spec)
+		if err != nil {
+			return err
+		}
+		for i, m := range spec.Machines {
+			if m.Metadata[scale.MetaBuilderID] != "" {
+				r.builders[ids[i]] = ids[i]
+			}
+		}
+	}
+	for name, shape := range r.story.Loads {
+		g := &gauge{run: r, app: name, shape: shape}
+		r.gauges[name] = g
+		if err := r.world.AddLoad(name, g); err != nil {
+			return err
+		}
+	}
+	h := flysim.New(r.world, flysim.Options{Now: r.now, RateLimits: true, PageRows: r.story.PageRows})
+	flysim.NewPrometheus(r.world, r.world.RecordSeries(sim.SeriesOptions{})).Mount(h)
+	r.handler = h
+	settings, _, err := config.Load(config.Input{
+		File: []byte(r.story.settings()), Environ: []string{"FLY_FLAPS_BASE_URL=" + address, "FLY_API_BASE_URL=" + address},
+	})
+	r.settings = settings
+	return err
+}
+
+// process is one life of the program.
+type process struct {
+	wire *wire
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// start starts the program, with nothing remembered.
+func (r *run) start() {
+	r.started++
+	r.record.note("process %d starts", r.started)
+	ctx, stop := context.WithCancel(context.Background())
+	p := &process{wire: newWire(r.handler, r.story.Seed+uint64(r.started), r.record), stop: stop, done: make(chan struct{})}
+	a, err := app.New(r.settings, app.Options{Logger: r.record.logger(r.started), Transport: p.wire, Observe: r.record.report})
+	if err != nil {
+		r.fail("make the program: %v", err)
+		close(p.done)
+		r.process = p
+		return
+	}
+	go func() {
+		defer close(p.done)
+		if err := a.Govern(ctx); err != nil {
+			r.record.note("govern: %v", err)
+		}
+		_ = a.Close()
+	}()
+	r.process = p
+}
+
+// end stops the program as SIGTERM does. It must end within its grace.
+func (r *run) end() {
+	began := time.Now()
+	r.process.stop()
+	<-r.process.done
+	if took := time.Since(began); took > 10*time.Second {
+		r.fail("it took %s to stop", took)
+	}
+}
+
+// until sleeps until a time.
+func until(at time.Time) { time.Sleep(time.Until(at)) }
+
+// Bounds of the calm after the trouble.
+const (
+	// settle is when the targets must be met at the latest. Machines that are stuck
+	// are given up after five minutes.
+	settle = 12 * time.Minute
+	// quiet is how long nothing may be done then.
+	quiet = 3 * time.Minute
+	look  = 5 * time.Second
+)
+
+// episode plays one episode, and checks that the targets are met in the calm after
+// it and that nothing is done any more.
+func (r *run) episode(e *episode) {
+	began := time.Now()
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for _, a := range e.acts {
+			until(began.Add(a.at))
+			r.world.Advance(r.now())
+			a.do(r)
+		}
+	})
+	until(began.Add(e.lead))
+	for _, f := range e.faults {
+		if _, err := r.world.OrderFault(f); err != nil {
+			r.fail("order a fault: %v", err)
+		}
+		r.record.note("fault: %+v", f)
+	}
+	until(began.Add(e.lead + e.trouble))
+	wg.Wait()
+	r.calm()
+	calm := time.Now()
+	var missed string
+	for {
+		time.Sleep(look)
+		r.world.Advance(r.now())
+		if missed = r.missed(); missed == "" && time.Since(calm) > time.Minute {
+			break
+		}
+		if time.Since(calm) > settle {
+			r.fail("%s after the trouble: %s", settle, missed)
+			break
+		}
+	}
+	for _, g := range r.gauges {
+		g.thaw()
+	}
+}
+
+// calm ends all trouble.
+func (r *run) calm() {
+	r.record.note("calm")
+	for _, f := range r.world.Faults() {
+		r.faults[string(f.Kind)] += f.Struck
+	}
+	r.world.ClearFaults()
+	r.world.Advance(r.now())
+	for _, g := range r.gauges {
+		g.freeze()
+	}
+}
+
+// missed says which target is not met, or that something was done lately.
+func (r *run) missed() string {
+	now := time.Now()
+	for _, spec := range r.story.Apps {
+		for _, rule := range r.story.Rules {
+			if !rule.matches(spec.App) {
+				continue
+			}
+			work := 0.0
+			if g := r.gauges[spec.App]; g != nil {
+				work = g.now(now)
+			}
+			w := rule.policy.want(work)
+			exist, run := 0, 0
+			for _, m := range r.machines(target{spec.App, rule.Group}) {
+				exist++
+				if m.State == scale.StateStarted {
+					run++
+				}
+			}
+			// What does not exist cannot run.
+			floor := min(w.minStarted, exist)
+			if exist < max(w.minCreated, 1) || exist > max(w.maxCreated, w.minCreated, 1) || run < floor || run > max(w.maxStarted, floor) {
+				return fmt.Sprintf("%s/%s has %d Machines of which %d run, want %+v", spec.App, rule.Group, exist, run, w)
+			}
+		}
+	}
+	r.record.mu.Lock()
+	defer r.record.mu.Unlock()
+	for i := len(r.record.asked) - 1; i >= 0 && now.Sub(r.record.asked[i].at) < quiet; i-- {
+		if m := r.record.asked[i]; m.ours {
+			return fmt.Sprintf("%s of %v at %s, and there was nothing to do", m.Op, m.target, m.at.Sub(r.story.began))
+		}
+	}
+	return ""
+}
+
+// gauge is the metric of an app.
+type gauge struct {
+	run   *run
+	app   string
+	shape sim.Shape
+
+	mu     sync.Mutex
+	frozen bool    // guarded by mu
+	held   float64 // guarded by mu; while frozen
+}
+
+func (g *gauge) now(at time.Time) float64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.frozen {
+		return g.held
+	}
+	return math.Round(g.shape(at.Sub(g.run.story.began)))
+}
+
+// freeze holds the metric as it is.
+func (g *gauge) freeze() {
+	v := g.now(time.Now())
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.frozen, g.held = true, v
+}
+
+func (g *gauge) thaw() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.frozen = false
+}
+
+// Step implements sim.Load.
+func (g *gauge) Step(time.Time, []sim.LoadMachine) {}
+
+// Series implements sim.Load.
+func (g *gauge) Series(at time.Time) []sim.Sample {
+	v := g.now(at.Add(-g.run.record.skew))
+	g.run.record.scraped(g.app, at, v)
+	return []sim.Sample{{Name: "work", Labels: labels.EmptyLabels(), Value: v}}
+}
+
+// Busy implements sim.Load.
+func (g *gauge) Busy(string) bool { return false }

@@ -1,0 +1,102 @@
+package simulate_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fly-autoscaler/fly-autoscaler/test/simulate"
+)
+
+var (
+	seeds = flag.Int("sim.seeds", 0, "play this many `seeds` instead of the few that are played always")
+	first = flag.Uint64("sim.first", 1, "the first of these `seeds`")
+	lanes = flag.Int("sim.lanes", 2, "runs at a time")
+	tell  = flag.Bool("sim.tell", false, "print the timeline also of runs that pass")
+)
+
+// total adds results up.
+type total struct {
+	mu      sync.Mutex
+	runs    int
+	failed  []uint64
+	virtual time.Duration
+	sum     simulate.Result
+}
+
+func (s *total) add(seed uint64, r simulate.Result) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.runs++
+	s.virtual += r.Virtual
+	s.sum.Passes += r.Passes
+	s.sum.Requests += r.Requests
+	s.sum.Mutations += r.Mutations
+	s.sum.Throttled += r.Throttled
+	if s.sum.Faults == nil {
+		s.sum.Faults = make(map[string]int)
+	}
+	for kind, n := range r.Faults {
+		s.sum.Faults[kind] += n
+	}
+	if len(r.Violations) > 0 {
+		s.failed = append(s.failed, seed)
+	}
+}
+
+func (s *total) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d seeds, %.0f virtual hours, %d passes, %d requests (%d throttled), %d mutations\nfaults:", s.runs, s.virtual.Hours(), s.sum.Passes, s.sum.Requests, s.sum.Throttled, s.sum.Mutations)
+	for _, kind := range slices.Sorted(maps.Keys(s.sum.Faults)) {
+		fmt.Fprintf(&b, " %s %d", kind, s.sum.Faults[kind])
+	}
+	fmt.Fprintf(&b, "\n%d seeds with violations: %v", len(s.failed), s.failed)
+	return b.String()
+}
+
+// play plays seeds in lanes side by side.
+func play(t *testing.T, count int, story func(uint64) *simulate.Story) {
+	t.Helper()
+	sum := &total{}
+	next := make(chan uint64)
+	var wg sync.WaitGroup
+	for range *lanes {
+		wg.Go(func() {
+			for seed := range next {
+				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						r := simulate.Run(story(seed))
+						sum.add(seed, r)
+						for _, v := range r.Violations {
+							t.Error(v)
+						}
+						if len(r.Violations) > 0 || *tell {
+							t.Logf("timeline of seed %d:\n%s", seed, r.Timeline)
+						}
+					})
+				})
+			}
+		})
+	}
+	for seed := *first; seed < *first+uint64(count); seed++ {
+		next <- seed
+	}
+	close(next)
+	wg.Wait()
+	t.Log(sum)
+}
+
+// TestLists plays stories about lists that are not to be believed.
+func TestLists(t *testing.T) {
+	count := 40
+	if *seeds > 0 {
+		count = *seeds
+	}
+	play(t, count, simulate.ListStory)
+}
