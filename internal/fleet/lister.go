@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -55,9 +56,11 @@ type Lister struct {
 // appView is what is remembered of one app between reads.
 type appView struct {
 	writes overlay
+	read   bool // the list was read before
 	// last is the Machines of the last read, and those it lacked whose absence is
-	// not believed yet.
-	last map[scale.MachineID]scale.Machine
+	// not believed yet; sorted by ID, and without their configurations: one that is
+	// only remembered is not cloned.
+	last []scale.Machine
 	// missing is since when a read of last is known to lack a Machine.
 	missing map[scale.MachineID]time.Time
 }
@@ -132,7 +135,7 @@ func (l *Lister) list(ctx context.Context, app scale.App, alone bool) ([]scale.M
 func (l *Lister) known(app scale.App) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.view(app).last != nil
+	return l.view(app).read
 }
 
 // doubt is a Machine that a list lacks, and that must be asked for.
@@ -159,7 +162,7 @@ func (l *Lister) doubts(app scale.App, machines, overview []scale.Machine, began
 		}
 	}
 	for _, m := range overview {
-		if _, known := view.last[m.ID]; !known && !seen[m.ID] && !ends(m) && view.writes[m.ID].verb == "" {
+		if view.before(m.ID) == nil && !seen[m.ID] && !ends(m) && view.writes.of(m.ID).verb == "" {
 			out = append(out, doubt{id: m.ID, unseen: true})
 		}
 	}
@@ -214,7 +217,7 @@ func (l *Lister) Forget(app scale.App) {
 func (l *Lister) view(app scale.App) *appView {
 	v := l.apps[app]
 	if v == nil {
-		v = &appView{writes: make(overlay)}
+		v = &appView{}
 		l.apps[app] = v
 	}
 	return v
@@ -228,9 +231,12 @@ func (v *appView) complement(machines []scale.Machine) {
 		if m.Group != "" {
 			continue
 		}
-		before, ok := v.last[m.ID]
-		if clone := v.writes[m.ID].clone; !ok && clone != nil {
-			before = *clone
+		before := v.before(m.ID)
+		if before == nil {
+			before = v.writes.of(m.ID).clone
+		}
+		if before == nil {
+			continue
 		}
 		m.Group, m.Metadata, m.Image = before.Group, before.Metadata, before.Image
 		m.Standby, m.Scheduled, m.AutoDestroy, m.HasMounts = before.Standby, before.Scheduled, before.AutoDestroy, before.HasMounts
@@ -243,9 +249,10 @@ func (v *appView) complement(machines []scale.Machine) {
 func (v *appView) keepNewer(machines []scale.Machine) {
 	for i := range machines {
 		m := &machines[i]
-		if before, ok := v.last[m.ID]; ok && m.UpdatedAt.Before(before.UpdatedAt) {
-			before.Host, before.Lease = m.Host, m.Lease
-			*m = before
+		if before := v.before(m.ID); before != nil && m.UpdatedAt.Before(before.UpdatedAt) {
+			host, lease := m.Host, m.Lease
+			*m = *before
+			m.Host, m.Lease = host, lease
 		}
 	}
 }
@@ -260,23 +267,56 @@ func ends(m scale.Machine) bool {
 // has been seen to answer with short and empty lists while all was well, and tools
 // that believed it made every Machine a second time.
 func (v *appView) recall(machines []scale.Machine, gone map[scale.MachineID]bool, now time.Time) ([]scale.Machine, bool) {
-	seen := make(map[scale.MachineID]scale.Machine, len(machines))
+	seen := make(map[scale.MachineID]bool, len(machines))
 	for _, m := range machines {
-		seen[m.ID] = m
+		seen[m.ID] = true
 	}
-	missing := make(map[scale.MachineID]time.Time)
-	for id, m := range v.last {
-		if _, ok := seen[id]; ok || gone[id] || v.writes[id].verb == scale.Destroy || ends(m) {
+	var missing map[scale.MachineID]time.Time
+	for _, m := range v.last {
+		if seen[m.ID] || gone[m.ID] || v.writes.of(m.ID).verb == scale.Destroy || ends(m) {
 			continue
 		}
-		since, again := v.missing[id]
+		since, again := v.missing[m.ID]
 		if !again {
 			since = now
 		}
-		missing[id] = since
+		if missing == nil {
+			missing = make(map[scale.MachineID]time.Time)
+		}
+		missing[m.ID] = since
 		machines = append(machines, m)
-		seen[id] = m
 	}
-	v.last, v.missing = seen, missing
+	v.keep(machines)
+	v.read, v.missing = true, missing
 	return machines, len(missing) == 0
+}
+
+// keep remembers machines as the last that were seen. Those of one app are much the
+// same; what is equal is kept once.
+func (v *appView) keep(machines []scale.Machine) {
+	v.last = slices.Clone(machines)
+	slices.SortFunc(v.last, func(a, b scale.Machine) int { return cmp.Compare(a.ID, b.ID) })
+	for i := range v.last {
+		m := &v.last[i]
+		m.Config = nil
+		if i == 0 {
+			continue
+		}
+		one := &v.last[i-1]
+		if m.Image == one.Image {
+			m.Image = one.Image
+		}
+		if maps.Equal(m.Metadata, one.Metadata) {
+			m.Metadata = one.Metadata
+		}
+	}
+}
+
+// before returns the Machine as it was last seen, or nil.
+func (v *appView) before(id scale.MachineID) *scale.Machine {
+	at, ok := slices.BinarySearchFunc(v.last, id, func(m scale.Machine, id scale.MachineID) int { return cmp.Compare(m.ID, id) })
+	if !ok {
+		return nil
+	}
+	return &v.last[at]
 }

@@ -1,17 +1,20 @@
 package fleet
 
 import (
+	"slices"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
 // overlay is our own recent writes to the Machines of one app, which a list may
-// not show yet.
-type overlay map[scale.MachineID]write
+// not show yet. They are few, and there may be ten thousand apps: a list takes less
+// room than a map.
+type overlay []write
 
 // write is one change of ours that the platform may not show yet.
 type write struct {
+	id    scale.MachineID
 	verb  scale.Verb
 	clone *scale.Machine
 	at    time.Time
@@ -22,45 +25,63 @@ type lag struct {
 	write, create time.Duration
 }
 
+// of returns the last write to the Machine; the zero value when there is none.
+func (o overlay) of(id scale.MachineID) write {
+	for _, w := range o {
+		if w.id == id {
+			return w
+		}
+	}
+	return write{}
+}
+
+// forget takes out the write to the Machine.
+func (o *overlay) forget(id scale.MachineID) {
+	if *o = slices.DeleteFunc(*o, func(w write) bool { return w.id == id }); len(*o) == 0 {
+		*o = nil
+	}
+}
+
 // wrote remembers what the outcomes changed.
-func (o overlay) wrote(outcomes []scale.Outcome) {
+func (o *overlay) wrote(outcomes []scale.Outcome) {
 	for _, done := range outcomes {
 		if done.Result != scale.Done || done.Machine == "" {
 			continue
 		}
-		o[done.Machine] = write{verb: done.Action.Verb, clone: done.Clone, at: done.At}
+		o.forget(done.Machine)
+		*o = append(*o, write{id: done.Machine, verb: done.Action.Verb, clone: done.Clone, at: done.At})
 	}
 }
 
 // show returns the machines of a list read at asOf with our own recent writes,
 // where the list does not show them yet, and forgets those it does. Machines that
 // we created and the list lacks come last. The machines given stay as they are.
-func (o overlay) show(machines []scale.Machine, asOf time.Time, lag lag) []scale.Machine {
-	if len(o) == 0 {
+func (o *overlay) show(machines []scale.Machine, asOf time.Time, lag lag) []scale.Machine {
+	if len(*o) == 0 {
 		return machines
 	}
 	listed := make(map[scale.MachineID]bool, len(machines))
-	out := make([]scale.Machine, 0, len(machines)+len(o))
+	out := make([]scale.Machine, 0, len(machines)+len(*o))
 	for _, m := range machines {
 		listed[m.ID] = true
-		w, ok := o[m.ID]
+		w := o.of(m.ID)
 		switch {
-		case !ok:
+		case w.verb == "":
 		case w.verb == scale.Create, w.seen(m.State), asOf.Sub(w.at) > lag.write:
-			delete(o, m.ID)
+			o.forget(m.ID)
 		default:
 			// With the time of the state before, it would pass for stuck in this one.
 			m.State, m.UpdatedAt = shown(w.verb), w.at
 		}
 		out = append(out, m)
 	}
-	for id, w := range o {
+	for _, w := range slices.Clone(*o) {
 		switch {
-		case listed[id]:
+		case listed[w.id]:
 		case w.verb == scale.Create && w.clone != nil && asOf.Sub(w.at) <= lag.create:
 			out = append(out, *w.clone)
 		default:
-			delete(o, id)
+			o.forget(w.id)
 		}
 	}
 	return out

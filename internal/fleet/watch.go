@@ -172,9 +172,6 @@ func (w *Watch) Wrote(app scale.App, outcomes []scale.Outcome) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	a := w.picture.app(app, time.Now())
-	if a.writes == nil {
-		a.writes = make(overlay)
-	}
 	a.writes.wrote(outcomes)
 }
 

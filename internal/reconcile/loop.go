@@ -278,7 +278,7 @@ func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 	governed := l.targets[key] == g
 	l.mu.Unlock()
 	if len(report.Outcomes) > 0 || ctx.Err() == nil && governed {
-		l.log(g, report)
+		l.log(ctx, g, report)
 	}
 	if governed {
 		l.cfg.Observe(report)
@@ -311,7 +311,7 @@ func spread(key string, interval time.Duration) time.Duration {
 }
 
 // log tells what changed: every pass that acts, and every other condition once.
-func (l *Loop) log(g *governed, r Report) {
+func (l *Loop) log(ctx context.Context, g *governed, r Report) {
 	logger := l.logger.With("app", r.App, "process_group", r.Group)
 	note := ""
 	switch {
@@ -332,7 +332,7 @@ func (l *Loop) log(g *governed, r Report) {
 		logger.Warn("hold", "decision", r.Decision.Line())
 	case changed:
 		logger.Info("holds no longer", "decision", r.Decision.Line())
-	default:
+	case logger.Enabled(ctx, slog.LevelDebug):
 		logger.Debug("nothing to do", "decision", r.Decision.Line(), "took", r.Took)
 	}
 }
