@@ -152,6 +152,26 @@ func (f *folder) beginOpening() bool {
 // endOpening notes that the contents could be opened.
 func (f *folder) endOpening() { _ = os.Remove(filepath.Join(f.dir, openingFile)) }
 
+// dropIndexes removes what the server has noted about its files of messages, so
+// that it reads those, with their checksums, and not takes the notes on trust: where
+// notes and a damaged file disagree, it may count to 2^64. Reading costs some
+// hundred megabytes a second.
+func (f *folder) dropIndexes() error {
+	for _, name := range []string{"index.db", "thw.db", "sched.db"} {
+		// A folder's name may hold what is special in a pattern.
+		paths, err := fs.Glob(os.DirFS(f.dir), contents+"/*/streams/*/msgs/"+name)
+		if err != nil {
+			return f.problem("list it", err, "")
+		}
+		for _, path := range paths {
+			if err := os.Remove(filepath.Join(f.dir, filepath.FromSlash(path))); err != nil {
+				return f.problem("remove an index", err, "")
+			}
+		}
+	}
+	return nil
+}
+
 // moveAside puts the contents out of the way, and removes those that had been put
 // there before, so that a disk that goes on damaging files does not fill up.
 func (f *folder) moveAside(now time.Time) (string, error) {

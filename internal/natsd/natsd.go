@@ -222,6 +222,9 @@ func (s *Server) start() error {
 	var inner *server.Server
 	err := errCrashed
 	if s.folder.beginOpening() {
+		if err := s.folder.dropIndexes(); err != nil {
+			return err
+		}
 		inner, err = s.launch()
 	}
 	if err != nil {
