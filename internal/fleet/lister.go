@@ -33,10 +33,9 @@ type API interface {
 var ownListLag = lag{write: 10 * time.Second, create: 30 * time.Second}
 
 // believeAbsence is how long after a read that lacked a Machine another one must
-// begin and lack it too, before the Machine itself is asked for, and gone when there
-// is no such Machine. Several targets may read one app's list within the same
-// moment, so the number of reads proves nothing; and where an app is read seldom,
-// two reads in a row may be short by chance. What waiting costs is small: the
+// begin and lack it too, before the Machine is gone, even if there is no such Machine
+// when it is asked for. Several targets may read one app's list within the same
+// moment, so the number of reads proves nothing. What waiting costs is small: the
 // platform shows most Machines being destroyed first, and only one that vanished
 // without a word is replaced that much later.
 const believeAbsence = 10 * time.Second
@@ -75,32 +74,41 @@ func (l *Lister) Release(ctx context.Context, app scale.App) (scale.Release, err
 	return l.api.CurrentRelease(ctx, app)
 }
 
-// Snapshot reads the app's Machines. It blocks for one call of the API, for two the
-// first time, and for one more for each Machine whose absence must be looked into.
+// Snapshot reads the app's Machines. It blocks for one call of the API, and for more
+// where the list is not as it should be: the platform has been seen to answer with
+// short, empty and old lists while all was well, and tools that believed them made
+// every Machine a second time, or stopped what they thought was too much.
 func (l *Lister) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, error) {
 	return l.snapshot(ctx, app, nil, false)
 }
 
-// snapshot is Snapshot with what an overview, if there is one, tells of the app, and whether
-// that is all of it.
-func (l *Lister) snapshot(ctx context.Context, app scale.App, overview []scale.Machine, overlooks bool) (scale.Snapshot, error) {
+// snapshot is Snapshot with what an overview, if there is one, tells of the app, and
+// whether that is all there is.
+func (l *Lister) snapshot(ctx context.Context, app scale.App, overview []scale.Machine, whole bool) (scale.Snapshot, error) {
 	began := time.Now()
-	machines, err := l.list(ctx, app, !overlooks)
+	machines, err := l.api.ListMachines(ctx, app)
 	if err != nil {
 		return scale.Snapshot{}, err
 	}
-	found, gone, err := l.ask(ctx, app, l.doubts(app, machines, overview, began))
+	if l.dubious(app, machines, overview, whole) {
+		again, err := l.api.ListMachines(ctx, app)
+		if err != nil {
+			return scale.Snapshot{}, err
+		}
+		machines = newest(machines, again)
+	}
+	found, gone, err := l.ask(ctx, app, l.absent(app, machines, overview))
 	if err != nil {
 		return scale.Snapshot{}, fmt.Errorf("list machines for app %q: %w", app, err)
 	}
-	machines = append(machines, found...)
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	view := l.view(app)
+	machines = append(machines, found...)
 	view.complement(machines)
-	view.keepNewer(machines)
-	machines, complete := view.recall(machines, gone, now)
+	older := view.keepNewer(machines)
+	machines, missing := view.recall(machines, gone, began, now)
 	machines = view.writes.show(machines, now, ownListLag)
 	slices.SortFunc(machines, func(a, b scale.Machine) int { return cmp.Compare(a.ID, b.ID) })
 	for i := 1; i < len(machines); i++ {
@@ -108,34 +116,40 @@ func (l *Lister) snapshot(ctx context.Context, app scale.App, overview []scale.M
 			return scale.Snapshot{}, fmt.Errorf("list machines for app %q: Machine %s is listed twice", app, machines[i].ID)
 		}
 	}
-	return scale.Snapshot{App: app, Machines: machines, TakenAt: now, Complete: complete}, nil
+	// A list that is wrong about one Machine may be wrong about others.
+	return scale.Snapshot{App: app, Machines: machines, TakenAt: now, Complete: !missing && !older && len(found) == 0}, nil
 }
 
-// list reads the app's list. The first time there is nothing to hold it against, and
-// it is read twice if need be: a list that is short by chance must not pass for all
-// there is.
-func (l *Lister) list(ctx context.Context, app scale.App, alone bool) ([]scale.Machine, error) {
-	machines, err := l.api.ListMachines(ctx, app)
-	if err != nil || !alone || l.known(app) {
-		return machines, err
+// dubious reports whether a list is to be read again: it lacks Machines or tells what
+// is old, or it is the first one, which there is nothing to hold against.
+func (l *Lister) dubious(app scale.App, machines, overview []scale.Machine, whole bool) bool {
+	if len(l.absent(app, machines, overview)) > 0 {
+		return true
 	}
-	again, err := l.api.ListMachines(ctx, app)
-	if err != nil {
-		return nil, err
-	}
-	for _, m := range machines {
-		if !slices.ContainsFunc(again, func(a scale.Machine) bool { return a.ID == m.ID }) {
-			again = append(again, m)
-		}
-	}
-	return again, nil
-}
-
-// known reports whether the app's list was read before.
-func (l *Lister) known(app scale.App) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.view(app).read
+	view := l.view(app)
+	if !view.read {
+		return !whole
+	}
+	return slices.ContainsFunc(machines, func(m scale.Machine) bool {
+		before := view.before(m.ID)
+		return before != nil && m.UpdatedAt.Before(before.UpdatedAt)
+	})
+}
+
+// newest returns the Machines of two lists, each as the newer row tells it.
+func newest(first, second []scale.Machine) []scale.Machine {
+	out := slices.Clone(second)
+	for _, m := range first {
+		switch at := slices.IndexFunc(second, func(s scale.Machine) bool { return s.ID == m.ID }); {
+		case at < 0:
+			out = append(out, m)
+		case second[at].UpdatedAt.Before(m.UpdatedAt):
+			out[at] = m
+		}
+	}
+	return out
 }
 
 // doubt is a Machine that a list lacks, and that must be asked for.
@@ -145,9 +159,9 @@ type doubt struct {
 	unseen bool
 }
 
-// doubts returns the Machines that a list lacks and that must be asked for: those
-// that it lacked before, long enough ago, and those that only the overview has.
-func (l *Lister) doubts(app scale.App, machines, overview []scale.Machine, began time.Time) []doubt {
+// absent returns the Machines that a list lacks and that must be asked for: those
+// that were there before, and those that only the overview has.
+func (l *Lister) absent(app scale.App, machines, overview []scale.Machine) []doubt {
 	seen := make(map[scale.MachineID]bool, len(machines))
 	for _, m := range machines {
 		seen[m.ID] = true
@@ -156,13 +170,13 @@ func (l *Lister) doubts(app scale.App, machines, overview []scale.Machine, began
 	defer l.mu.Unlock()
 	view := l.view(app)
 	var out []doubt
-	for id, since := range view.missing {
-		if !seen[id] && began.Sub(since) >= believeAbsence {
-			out = append(out, doubt{id: id})
+	for _, m := range view.last {
+		if !seen[m.ID] && view.expects(m) {
+			out = append(out, doubt{id: m.ID})
 		}
 	}
 	for _, m := range overview {
-		if view.before(m.ID) == nil && !seen[m.ID] && !ends(m) && view.writes.of(m.ID).verb == "" {
+		if !seen[m.ID] && view.before(m.ID) == nil && !ends(m) && view.writes.of(m.ID).verb == "" {
 			out = append(out, doubt{id: m.ID, unseen: true})
 		}
 	}
@@ -170,7 +184,7 @@ func (l *Lister) doubts(app scale.App, machines, overview []scale.Machine, began
 }
 
 // ask asks for Machines one by one. It returns those that exist, and of the others
-// those that certainly do not.
+// those that the platform says do not.
 func (l *Lister) ask(ctx context.Context, app scale.App, doubts []doubt) (found []scale.Machine, gone map[scale.MachineID]bool, err error) {
 	if len(doubts) == 0 {
 		return nil, nil, nil
@@ -243,18 +257,28 @@ func (v *appView) complement(machines []scale.Machine) {
 	}
 }
 
-// keepNewer puts what was known of a Machine in the place of a row that is older: a
-// list that lags must not take back what one before it told. The host and the lease
-// change without another time.
-func (v *appView) keepNewer(machines []scale.Machine) {
+// keepNewer puts what was known of a Machine in the place of a row that is older, and
+// reports whether there was one: a list that lags must not take back what one before
+// it told. The host and the lease change without another time.
+func (v *appView) keepNewer(machines []scale.Machine) (older bool) {
 	for i := range machines {
 		m := &machines[i]
 		if before := v.before(m.ID); before != nil && m.UpdatedAt.Before(before.UpdatedAt) {
-			host, lease := m.Host, m.Lease
+			row := *m
 			*m = *before
-			m.Host, m.Lease = host, lease
+			m.Host, m.Lease = row.Host, row.Lease
+			if row.InstanceID == before.InstanceID {
+				m.Config = row.Config
+			}
+			older = true
 		}
 	}
+	return older
+}
+
+// expects reports whether a Machine that was there before is to be in a list.
+func (v *appView) expects(m scale.Machine) bool {
+	return v.writes.of(m.ID).verb != scale.Destroy && !ends(m)
 }
 
 // ends reports whether a Machine is on its way out, or takes itself away.
@@ -263,22 +287,24 @@ func ends(m scale.Machine) bool {
 }
 
 // recall adds the Machines that were there before and whose absence is not
-// believed to those of a read, and says whether there are none. The platform
-// has been seen to answer with short and empty lists while all was well, and tools
-// that believed it made every Machine a second time.
-func (v *appView) recall(machines []scale.Machine, gone map[scale.MachineID]bool, now time.Time) ([]scale.Machine, bool) {
+// believed to those of a read that began at that time, and says whether there are
+// any. Those in gone do not exist as far as the platform knows.
+func (v *appView) recall(machines []scale.Machine, gone map[scale.MachineID]bool, began, now time.Time) ([]scale.Machine, bool) {
 	seen := make(map[scale.MachineID]bool, len(machines))
 	for _, m := range machines {
 		seen[m.ID] = true
 	}
 	var missing map[scale.MachineID]time.Time
 	for _, m := range v.last {
-		if seen[m.ID] || gone[m.ID] || v.writes.of(m.ID).verb == scale.Destroy || ends(m) {
+		if seen[m.ID] || !v.expects(m) {
 			continue
 		}
 		since, again := v.missing[m.ID]
-		if !again {
+		switch {
+		case !again:
 			since = now
+		case gone[m.ID] && began.Sub(since) >= believeAbsence:
+			continue
 		}
 		if missing == nil {
 			missing = make(map[scale.MachineID]time.Time)
@@ -288,7 +314,7 @@ func (v *appView) recall(machines []scale.Machine, gone map[scale.MachineID]bool
 	}
 	v.keep(machines)
 	v.read, v.missing = true, missing
-	return machines, len(missing) == 0
+	return machines, len(missing) > 0
 }
 
 // keep remembers machines as the last that were seen. Those of one app are much the

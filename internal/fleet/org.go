@@ -35,7 +35,7 @@ func (o *Org) Overview(app scale.App) (scale.Snapshot, bool) {
 }
 
 // Snapshot reads the app's own list, and holds it against the overview: a Machine
-// that only the overview has is asked for.
+// that only the overview has is looked for.
 func (o *Org) Snapshot(ctx context.Context, app scale.App) (scale.Snapshot, error) {
 	overview, ok := o.Overview(app)
 	return o.snapshot(ctx, app, overview.Machines, ok && overview.Complete)
