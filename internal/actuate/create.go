@@ -95,7 +95,7 @@ func (r *run) created(ctx context.Context, action scale.Action, request flyapi.C
 	switch flyapi.KindOf(err) {
 	case flyapi.KindUnknown:
 		// Look for it now; should it turn up later, its name stands for it.
-		if found, ok := r.find(ctx, action, request.Name); ok {
+		if found, ok := r.find(ctx, action); ok {
 			return scale.Outcome{Action: action, Result: scale.Done, Machine: found.ID, Region: found.Region, Clone: &found, Reason: "its answer was lost, and it was found again"}
 		}
 	case flyapi.KindCapacity:
@@ -150,14 +150,15 @@ func (r *run) pastDestroyed(ctx context.Context, action scale.Action, request fl
 	return r.created(ctx, action, request, m, err)
 }
 
-// find looks for the Machine of a create whose answer was lost.
-func (r *run) find(ctx context.Context, action scale.Action, name string) (scale.Machine, bool) {
+// find looks for the Machine of a create whose answer was lost. Its name alone proves
+// nothing: a list that lags shows the one that bore it before.
+func (r *run) find(ctx context.Context, action scale.Action) (scale.Machine, bool) {
 	machines, err := r.api.ListMachines(ctx, r.plan.App)
 	if err != nil {
 		return scale.Machine{}, false
 	}
 	for _, m := range machines {
-		if m.Metadata[scale.MetaCreateID] == action.CreateID || m.Name == name {
+		if m.Metadata[scale.MetaCreateID] == action.CreateID {
 			return m, true
 		}
 	}

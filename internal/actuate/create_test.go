@@ -159,6 +159,25 @@ func TestCreateWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+// A list that lags shows the Machine that bore the name before. It is not the one
+// whose create got no answer.
+func TestLostCreateIsNotTakenForOneOfTheSameName(t *testing.T) {
+	inBubble(t, []sim.MachineSpec{started(1)}, func(t *testing.T, p *platform) {
+		before := p.only(p.apply(p.create("1")), scale.Done)
+		time.Sleep(time.Minute)
+		p.world.Advance(time.Now())
+		if err := p.world.DestroyMachine(sim.Call{}, app, string(before.Machine), true); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		p.fault(sim.Fault{Kind: sim.FaultCut, Op: "machine_create", Applied: true})
+		p.fault(sim.Fault{Kind: sim.FaultStale, Op: "machine_list", Duration: sim.Duration(10 * time.Second)})
+		again := p.create("1")
+		again.CreateID = "another"
+		p.only(p.apply(again), scale.Unknown)
+	})
+}
+
 // A full region is passed over for the next, and is not asked again for each
 // Machine.
 func TestCreateFallsBackToTheNextRegion(t *testing.T) {
