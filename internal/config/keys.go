@@ -29,7 +29,7 @@ var scalars = []setting{
 	{yaml: "api-token", env: "FAS_API_TOKEN", field: func(r *raw) *text { return &r.flat.apiToken }},
 	{
 		yaml: "concurrency", env: "FAS_CONCURRENCY", flag: "concurrency", field: func(r *raw) *text { return &r.concurrency },
-		usage: "look at this `number` of apps at the same time (default 10)",
+		usage: "look at this `number` of apps at the same time (default 200)",
 	},
 	{
 		yaml: "interval", env: "FAS_INTERVAL", flag: "interval", field: func(r *raw) *text { return &r.interval },

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
@@ -25,6 +26,19 @@ type Memory struct {
 	Deaths int `json:"deaths,omitempty"`
 	// Trouble tells when an action on a Machine last failed or was not answered.
 	Trouble map[scale.MachineID]time.Time `json:"trouble,omitempty"`
+	// Unanswered tells by name when a create was last not answered.
+	Unanswered map[string]time.Time `json:"unanswered,omitempty"`
+}
+
+// unansweredFor is how long a create that was not answered may yet come true.
+const unansweredFor = 2 * time.Minute
+
+// names returns the names of the creates that were not answered, sorted.
+func (m Memory) names() []string {
+	if len(m.Unanswered) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m.Unanswered))
 }
 
 // troubleFor is how long a Machine on which an action failed comes after others.
@@ -42,8 +56,8 @@ const (
 
 // expire returns the map without the entries that are older than age, and without
 // those that lie in the future, which a clock that was set back leaves.
-func expire(m map[scale.MachineID]time.Time, age time.Duration, now time.Time) map[scale.MachineID]time.Time {
-	stale := func(_ scale.MachineID, at time.Time) bool { return now.Sub(at) >= age || at.After(now) }
+func expire[K comparable](m map[K]time.Time, age time.Duration, now time.Time) map[K]time.Time {
+	stale := func(_ K, at time.Time) bool { return now.Sub(at) >= age || at.After(now) }
 	for id, at := range m {
 		if stale(id, at) {
 			m = maps.Clone(m)
@@ -101,6 +115,7 @@ func Observe(mem Memory, outcomes []scale.Outcome, now time.Time) Memory {
 	tried, succeeded := 0, 0
 	mem.Created, mem.Trouble = maps.Clone(mem.Created), expire(mem.Trouble, troubleFor, now)
 	mem.Trouble = maps.Clone(mem.Trouble)
+	mem.Unanswered = maps.Clone(expire(mem.Unanswered, unansweredFor, now))
 	for _, o := range outcomes {
 		mem.note(o, now)
 		if o.Action.Verb != scale.Create || o.Result == scale.Skipped {
@@ -130,6 +145,14 @@ func Observe(mem Memory, outcomes []scale.Outcome, now time.Time) Memory {
 func (m *Memory) note(o scale.Outcome, now time.Time) {
 	switch {
 	case o.Action.Verb == scale.Create:
+		if o.Result == scale.Unknown {
+			if m.Unanswered == nil {
+				m.Unanswered = make(map[string]time.Time)
+			}
+			m.Unanswered[o.Action.Name] = now
+		} else if o.Result == scale.Done {
+			delete(m.Unanswered, o.Action.Name)
+		}
 		if o.Result == scale.Done && o.Machine != "" && o.Action.Launch {
 			if m.Created == nil {
 				m.Created = make(map[scale.MachineID]time.Time)

@@ -153,3 +153,36 @@ func TestMachinesThatDoNotComeUp(t *testing.T) {
 		t.Errorf("after one came up: %+v", mem)
 	}
 }
+
+// A create that was not answered may yet come true. It is asked for again under its
+// own name, although a lower one has become free meanwhile, so that it is made once.
+func TestUnansweredCreateIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	create := func(name string, result scale.Result) scale.Outcome {
+		return scale.Outcome{Action: scale.Action{Verb: scale.Create, Name: name}, Result: result}
+	}
+	s, p := snapshot(machine("1", "started")), exact("3", "3")
+	names := func(mem decide.Memory, now time.Time) string {
+		s.TakenAt = now
+		d, _ := decide.Decide(s, nil, p, mem, now)
+		var out []string
+		for _, a := range plan.Build(s, d, p).Actions {
+			out = append(out, a.Name)
+		}
+		return fmt.Sprint(out)
+	}
+	mem := decide.Observe(decide.Memory{}, []scale.Outcome{create("fas-app-4", scale.Unknown), create("fas-app-2", scale.Refused)}, epoch)
+	if got := names(mem, epoch.Add(time.Second)); got != "[fas-app-4 fas-app-1]" {
+		t.Errorf("got %s, want the one that was not answered first", got)
+	}
+	if got := names(mem, epoch.Add(3*time.Minute)); got != "[fas-app-1 fas-app-2]" {
+		t.Errorf("after three minutes: got %s, want the lowest", got)
+	}
+	if got := names(decide.Observe(mem, []scale.Outcome{create("fas-app-4", scale.Done)}, epoch), epoch.Add(time.Second)); got != "[fas-app-1 fas-app-2]" {
+		t.Errorf("once it is there: got %s, want the lowest", got)
+	}
+	s.Machines[0].Name = "fas-app-4"
+	if got := names(mem, epoch.Add(time.Second)); got != "[fas-app-1 fas-app-2]" {
+		t.Errorf("once it is listed: got %s, want the lowest", got)
+	}
+}

@@ -65,7 +65,7 @@ func clones(s scale.Snapshot, d scale.Decision, p *policy.Policy, why string) []
 		regions = regionsInUse(template.Region, d.Inventory)
 		spread = slices.Repeat([]scale.Region{template.Region}, n)
 	}
-	names := freeNames(s, d.Group, n)
+	names := freeNames(s, d.Group, n, d.Picks.Names)
 	actions := make([]scale.Action, 0, n)
 	for i := range n {
 		actions = append(actions, scale.Action{
@@ -89,26 +89,33 @@ func regionsInUse(first scale.Region, members []scale.Member) []scale.Region {
 	return slices.Concat([]scale.Region{first}, slices.Compact(regions))
 }
 
-// freeNames returns the n lowest numbered names of the group that no Machine of
-// the app bears. The lowest, so that after a crash, or on another replica, the
+// freeNames returns n names of the group that no Machine of the app bears: those in
+// first, and then the lowest numbered. The lowest, so that after a crash, or on another replica, the
 // creates that may be under way are planned again under the names they have, and
 // the platform, which keeps names unique in an app, refuses to make them twice.
-func freeNames(s scale.Snapshot, group scale.ProcessGroup, n int) []string {
+func freeNames(s scale.Snapshot, group scale.ProcessGroup, n int, first []string) []string {
 	prefix := NamePrefix(group)
 	used := make(map[int]bool)
-	for _, m := range s.Machines {
-		rest, ok := strings.CutPrefix(m.Name, prefix)
-		if !ok {
-			continue
-		}
+	number := func(name string) (int, bool) {
+		rest, ok := strings.CutPrefix(name, prefix)
 		// A name that a destroyed Machine still held back carries a suffix after
 		// its number.
-		number, _, _ := strings.Cut(rest, "-")
-		if i, err := strconv.Atoi(number); err == nil {
+		digits, _, _ := strings.Cut(rest, "-")
+		i, err := strconv.Atoi(digits)
+		return i, ok && err == nil
+	}
+	for _, m := range s.Machines {
+		if i, ok := number(m.Name); ok {
 			used[i] = true
 		}
 	}
 	names := make([]string, 0, n)
+	for _, name := range first {
+		if i, ok := number(name); ok && !used[i] && len(names) < n {
+			used[i] = true
+			names = append(names, name)
+		}
+	}
 	for i := 1; len(names) < n; i++ {
 		if !used[i] {
 			names = append(names, prefix+strconv.Itoa(i))

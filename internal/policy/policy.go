@@ -26,6 +26,15 @@ type Policy struct {
 	MinCreated, MaxCreated *expr.Program
 	MinStarted, MaxStarted *expr.Program
 
+	// What follows is nothing in the zero value: the plain expressions are followed at
+	// once.
+	Behavior  Behavior
+	Loss      Loss
+	Schedules []Schedule
+	Limits    Limits
+	Zero      Zero
+	ScaleIn   ScaleIn
+
 	// MaxAge is the age from which on a snapshot is too old to act upon.
 	// Zero means that every snapshot is taken as current.
 	MaxAge time.Duration

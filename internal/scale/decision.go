@@ -24,11 +24,15 @@ type Counts struct {
 
 // Limit is one of the four limits that a target's expressions set.
 type Limit struct {
-	Defined bool   // the target has such an expression
-	Known   bool   // Value may be used
-	Value   int    // Machines, at least 0
-	Source  string // the expression
-	Reason  string // why the value is not known
+	Defined bool    // the target has such an expression
+	Known   bool    // Value may be used
+	Value   int     // Machines, at least 0
+	Demand  float64 // Machines before rounding
+	// Young says that the value rests on less history than its expression asks for, and
+	// how much: it may add, and removes nothing.
+	Young  string
+	Source string // the expression
+	Reason string // why the value is not known
 }
 
 // Limits are the limits of one pass.
@@ -83,8 +87,13 @@ func (h Hold) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
 const (
 	StageInventory = "inventory" // what is there
 	StageTargets   = "targets"   // what the expressions ask for
+	StageSchedule  = "schedule"  // what the time of day asks for and allows
+	StageTolerance = "tolerance" // what is close enough
+	StageWindow    = "window"    // what has not held for long enough
 	StageBounds    = "bounds"    // what can never be
+	StageRate      = "rate"      // how fast
 	StageSafety    = "safety"    // what must not be done now
+	StageZero      = "zero"      // whether it is idle
 	StageSupply    = "supply"    // what the platform's Machines allow
 )
 
@@ -126,6 +135,9 @@ type Picks struct {
 	Destroy []Member
 	Create  int
 	Launch  int // how many of the created boot at once
+	// Names are those of creates that were not answered and may yet come true, in
+	// order. They come before other names, so that none is made besides.
+	Names []string
 }
 
 // Line tells the decision in one line for logs and tables, such as

@@ -69,6 +69,9 @@ const (
 	// state "created" and may be started, unlike one whose first boot is under
 	// way and which shows the same state.
 	MetaNotLaunched = "fly_autoscaler_not_launched"
+	// MetaDrain marks a Machine that we took out of service, and until when it may
+	// finish its work, in RFC 3339.
+	MetaDrain = "fly_autoscaler_drain"
 )
 
 // HostStatus tells whether the platform can reach the Machine's host.

@@ -15,7 +15,11 @@ const (
 	Start   Verb = "start"
 	Create  Verb = "create"
 	Stop    Verb = "stop"
+	Suspend Verb = "suspend"
 	Destroy Verb = "destroy"
+	// Drain marks a Machine as ours to take, and cordons it; Undrain takes that back.
+	Drain   Verb = "drain"
+	Undrain Verb = "undrain"
 )
 
 // Action is one change to make, with what must still be true when it is made.

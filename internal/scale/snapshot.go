@@ -58,6 +58,15 @@ type Sample struct {
 	At      time.Time `json:"at"`
 	Quality Quality   `json:"quality"`
 	Reason  string    `json:"reason,omitempty"` // why the value is unknown; empty when Fresh
+	// Machines is the part of each Machine in a metric that is asked for by Machine;
+	// nil for others.
+	Machines map[MachineID]float64 `json:"machines,omitempty"`
+}
+
+// Point is a value of a metric at a time, as an expression's history keeps it.
+type Point struct {
+	At    time.Time `json:"at"`
+	Value float64   `json:"value"`
 }
 
 // Known reports whether the value may be used.
