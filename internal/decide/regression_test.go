@@ -171,18 +171,18 @@ func TestUnansweredCreateIsAskedForAgain(t *testing.T) {
 		}
 		return fmt.Sprint(out)
 	}
-	mem := decide.Observe(decide.Memory{}, []scale.Outcome{create("fas-app-4", scale.Unknown), create("fas-app-2", scale.Refused)}, epoch)
-	if got := names(mem, epoch.Add(time.Second)); got != "[fas-app-4 fas-app-1]" {
+	mem := decide.Observe(decide.Memory{}, []scale.Outcome{create("fas-web-4", scale.Unknown), create("fas-web-2", scale.Refused)}, epoch)
+	if got := names(mem, epoch.Add(time.Second)); got != "[fas-web-4 fas-web-1]" {
 		t.Errorf("got %s, want the one that was not answered first", got)
 	}
-	if got := names(mem, epoch.Add(3*time.Minute)); got != "[fas-app-1 fas-app-2]" {
+	if got := names(mem, epoch.Add(3*time.Minute)); got != "[fas-web-1 fas-web-2]" {
 		t.Errorf("after three minutes: got %s, want the lowest", got)
 	}
-	if got := names(decide.Observe(mem, []scale.Outcome{create("fas-app-4", scale.Done)}, epoch), epoch.Add(time.Second)); got != "[fas-app-1 fas-app-2]" {
+	if got := names(decide.Observe(mem, []scale.Outcome{create("fas-web-4", scale.Done)}, epoch), epoch.Add(time.Second)); got != "[fas-web-1 fas-web-2]" {
 		t.Errorf("once it is there: got %s, want the lowest", got)
 	}
-	s.Machines[0].Name = "fas-app-4"
-	if got := names(mem, epoch.Add(time.Second)); got != "[fas-app-1 fas-app-2]" {
+	s.Machines[0].Name = "fas-web-4"
+	if got := names(mem, epoch.Add(time.Second)); got != "[fas-web-1 fas-web-2]" {
 		t.Errorf("once it is listed: got %s, want the lowest", got)
 	}
 }
