@@ -49,13 +49,27 @@ func New(api *flyapi.Client, logger *slog.Logger) *Actuator {
 // each action, and one for each spare that was used, in no particular order. It
 // returns when all is done or, at the latest, shortly after ctx ends; it leaves
 // nothing running behind.
+//
+// A plan that was made from an overview is refused: it tells too little, and too late.
 func (a *Actuator) Apply(ctx context.Context, s scale.Snapshot, plan scale.Plan) []scale.Outcome {
+	if s.Overview {
+		return refuse(plan, "it was planned from an overview")
+	}
 	run := &run{Actuator: a, snapshot: s, plan: plan, spares: plan.Spares, full: make(map[scale.Region]string)}
 	// What adds comes first: if time runs out, the app has too much rather than too
 	// little.
 	run.each(ctx, inFlight, createsInFlight, scale.Start, scale.Create)
 	run.each(ctx, inFlight, inFlight, scale.Stop, scale.Destroy)
 	return run.outcomes
+}
+
+// refuse returns the outcomes of a plan that is not carried out.
+func refuse(plan scale.Plan, reason string) []scale.Outcome {
+	outcomes := make([]scale.Outcome, len(plan.Actions))
+	for i, action := range plan.Actions {
+		outcomes[i] = scale.Outcome{Action: action, Result: scale.Refused, Refusal: scale.RefusedOther, Reason: reason, Machine: action.Machine}
+	}
+	return outcomes
 }
 
 // run is the state of one Apply.

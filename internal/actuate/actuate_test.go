@@ -34,6 +34,18 @@ func TestUpsComeBeforeDowns(t *testing.T) {
 	})
 }
 
+// What an overview tells may be long over.
+func TestNothingIsDoneFromAnOverview(t *testing.T) {
+	inBubble(t, []sim.MachineSpec{started(2), stopped(1)}, func(t *testing.T, p *platform) {
+		s, plan := p.plan(stop(p.ids[0]), start(p.ids[2]))
+		s.Overview = true
+		outcomes := p.carryOut(t.Context(), s, plan)
+		if len(outcomes) != 2 || outcomes[0].Result != scale.Refused || outcomes[1].Result != scale.Refused || len(p.did()) > 0 {
+			t.Errorf("did %v, outcomes %v", p.did(), outcomes)
+		}
+	})
+}
+
 // A start that is refused is made up for by a Machine that stands by, until
 // there is none left.
 func TestSparesStandIn(t *testing.T) {
