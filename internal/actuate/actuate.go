@@ -67,7 +67,7 @@ func (a *Actuator) Apply(ctx context.Context, s scale.Snapshot, plan scale.Plan)
 func refuse(plan scale.Plan, reason string) []scale.Outcome {
 	outcomes := make([]scale.Outcome, len(plan.Actions))
 	for i, action := range plan.Actions {
-		outcomes[i] = scale.Outcome{Action: action, Result: scale.Refused, Refusal: scale.RefusedOther, Reason: reason, Machine: action.Machine}
+		outcomes[i] = scale.Outcome{Action: action, Result: scale.Refused, Refusal: scale.RefusedOther, Reason: reason, Machine: action.Machine, Region: action.Region, At: time.Now()}
 	}
 	return outcomes
 }
