@@ -89,7 +89,7 @@ func TestFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := settings{
-		apps: []int{5, 7}, quiet: 2, settle: 70 * time.Second, interval: 15 * time.Second, latency: 30 * time.Millisecond, timeout: 2 * time.Minute, bin: "bin",
+		apps: []int{5, 7}, quiet: 2, settle: 75 * time.Second, interval: 15 * time.Second, latency: 30 * time.Millisecond, timeout: 2 * time.Minute, bin: "bin",
 	}
 	if diff := cmp.Diff(want, s, cmp.AllowUnexported(settings{})); diff != "" {
 		t.Errorf("want -, got +\n%s", diff)
