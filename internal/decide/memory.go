@@ -33,6 +33,21 @@ type Memory struct {
 // unansweredFor is how long a create that was not answered may yet come true.
 const unansweredFor = 2 * time.Minute
 
+// createAwaited is how long nothing is removed because a create was not answered. It
+// may be under way under a name that a Machine bears, and would come true once that is
+// destroyed.
+const createAwaited = 30 * time.Second
+
+// awaitsCreate reports whether a create was not answered lately.
+func (m Memory) awaitsCreate(now time.Time) bool {
+	for _, at := range m.Unanswered {
+		if now.Sub(at) < createAwaited {
+			return true
+		}
+	}
+	return false
+}
+
 // names returns the names of the creates that were not answered, sorted.
 func (m Memory) names() []string {
 	if len(m.Unanswered) == 0 {

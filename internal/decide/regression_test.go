@@ -181,6 +181,13 @@ func TestUnansweredCreateIsAskedForAgain(t *testing.T) {
 	if got := names(decide.Observe(mem, []scale.Outcome{create("fas-web-4", scale.Done)}, epoch), epoch.Add(time.Second)); got != "[fas-web-1 fas-web-2]" {
 		t.Errorf("once it is there: got %s, want the lowest", got)
 	}
+	two := snapshot(machine("1", "started"), machine("2", "stopped"))
+	for after, want := range map[time.Duration]string{time.Second: "[]", time.Minute: "[destroy 2]"} {
+		two.TakenAt = epoch.Add(after)
+		if got, d := actions(two, exact("1", "1"), mem, two.TakenAt); got != want {
+			t.Errorf("%s after it: got %s, want %s: %s", after, got, want, d.Line())
+		}
+	}
 	s.Machines[0].Name = "fas-web-4"
 	if got := names(mem, epoch.Add(time.Second)); got != "[fas-web-1 fas-web-2]" {
 		t.Errorf("once it is listed: got %s, want the lowest", got)

@@ -51,6 +51,9 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, n
 		if why := s.Release.Unavailable; why != "" {
 			hold(scale.HoldDown, "nobody can tell whether a release is being rolled out (%s): nothing is removed", why)
 		}
+		if d.Want.Created < d.Have.Created && mem.awaitsCreate(now) {
+			hold(scale.HoldDown, "a create that was not answered may yet come true: nothing is removed")
+		}
 		if id, ok := nobodys(s); ok {
 			hold(scale.HoldDown, "Machine %s, whose host is out of reach, may be of this group: nothing is removed", id)
 		}
