@@ -206,7 +206,8 @@ func TestDecodeErrors(t *testing.T) {
 
 func FuzzEntryDecode(f *testing.F) {
 	for _, e := range []journal.Entry{
-		{}, {App: "web", Group: "app", Kind: journal.Failed, Error: "no answer", At: noon},
+		{},
+		{App: "web", Group: "app", Kind: journal.Failed, Error: "no answer", At: noon},
 		{App: "web", Kind: journal.Acted, Decision: json.RawMessage(`{"want":1}`), Inputs: &journal.Inputs{
 			Now: noon, Policy: json.RawMessage(`{"max-started":"3"}`), Samples: []scale.Sample{{Metric: "q", Value: 1e300, Quality: scale.Fresh}},
 			Snapshot: scale.Snapshot{App: "web", Machines: []scale.Machine{{ID: "1", Config: json.RawMessage("{}"), Lease: &scale.Lease{Owner: "x"}}}},

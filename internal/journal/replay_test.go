@@ -110,7 +110,9 @@ func TestReplay(t *testing.T) {
 			s.Release = scale.Release{Known: true, Exists: true, Version: 7, Status: rapid.SampledFrom([]string{"complete", "running"}).Draw(t, "status"), CreatedAt: now.Add(-time.Minute)}
 		}
 		samples := rapid.SampledFrom([][]scale.Sample{
-			nil, {}, {{Metric: "queue", Value: 0.1 + 0.2, At: now, Quality: scale.Fresh}},
+			nil,
+			{},
+			{{Metric: "queue", Value: 0.1 + 0.2, At: now, Quality: scale.Fresh}},
 			{{Metric: "queue", Value: 61.7, At: now, Quality: scale.Fresh}},
 			{{Metric: "queue", At: now, Quality: scale.Error, Reason: "no <answer>"}},
 		}).Draw(t, "samples")

@@ -157,7 +157,7 @@ func (f *folder) endOpening() { _ = os.Remove(filepath.Join(f.dir, openingFile))
 // notes and a damaged file disagree, it may count to 2^64. Reading costs some
 // hundred megabytes a second.
 func (f *folder) dropIndexes() error {
-	for _, name := range []string{"index.db", "thw.db", "sched.db"} {
+	for _, name := range []string{"index.db"} {
 		// A folder's name may hold what is special in a pattern.
 		paths, err := fs.Glob(os.DirFS(f.dir), contents+"/*/streams/*/msgs/"+name)
 		if err != nil {

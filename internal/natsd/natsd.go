@@ -168,30 +168,40 @@ func (s *Server) run(ctx context.Context, opened chan<- error) {
 	defer s.shutdown()
 	ticker := time.NewTicker(s.cfg.CheckInterval)
 	defer ticker.Stop()
-	for {
+	for suspect := false; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.look()
+			// A stream that is being made looks for a moment like one that could not be
+			// read, so that one bad look is none.
+			switch err := s.health(); {
+			case err == nil:
+				suspect = false
+				s.note(func(st *Status) { st.Err = nil })
+			case !suspect:
+				suspect = true
+			default:
+				suspect = false
+				s.revive(err)
+			}
 		}
 	}
 }
 
-// look sees whether the server is well, and starts it anew when it is not and the
-// folder takes writes.
-func (s *Server) look() {
+func (s *Server) health() error {
 	s.mu.Lock()
-	inner, before := s.inner, s.status.Err
+	inner := s.inner
 	s.mu.Unlock()
-	err := errDown
-	if inner != nil {
-		err = health(inner)
+	if inner == nil {
+		return errDown
 	}
-	if err == nil {
-		return
-	}
-	if before == nil {
+	return health(inner)
+}
+
+// revive starts a server that is not well anew, if the folder takes writes.
+func (s *Server) revive(err error) {
+	if s.Status().Err == nil {
 		s.logger.Warn("store takes no writes", "dir", s.cfg.Dir, "error", err)
 	}
 	s.note(func(st *Status) { st.Err = err })

@@ -236,9 +236,16 @@ func works(t *testing.T, s *natsd.Server) {
 	if _, err := st.Append(ctx, web, []byte("new")); err != nil {
 		t.Fatalf("append: %v", err)
 	}
-	for range b.List(ctx) {
+	// Some may be lost, but what is left can be listed to its end.
+	for _, err := range b.List(ctx) {
+		if err != nil {
+			t.Fatalf("list: %v", err)
+		}
 	}
-	for range st.Read(ctx, store.Query{}) {
+	for _, err := range st.Read(ctx, store.Query{}) {
+		if err != nil {
+			t.Fatalf("read: %v", err)
+		}
 	}
 }
 

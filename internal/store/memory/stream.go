@@ -38,9 +38,10 @@ func (s *stream) trim() {
 	r, drop := s.retention, 0
 	for ; drop < len(s.records); drop++ {
 		old := s.records[drop]
-		if !(r.MaxRecords > 0 && len(s.records)-drop > r.MaxRecords ||
-			r.MaxBytes > 0 && s.bytes > r.MaxBytes ||
-			r.MaxAge > 0 && time.Since(old.At) >= r.MaxAge) {
+		tooMany := r.MaxRecords > 0 && len(s.records)-drop > r.MaxRecords
+		tooLarge := r.MaxBytes > 0 && s.bytes > r.MaxBytes
+		tooOld := r.MaxAge > 0 && time.Since(old.At) >= r.MaxAge
+		if !tooMany && !tooLarge && !tooOld {
 			break
 		}
 		s.bytes -= size(old)

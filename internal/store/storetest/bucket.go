@@ -184,8 +184,8 @@ func listOfValues(t *testing.T, s store.Store) {
 		t.Errorf("list differs (-want +got):\n%s", diff)
 	}
 	n := 0
-	for range b.List(ctx) {
-		if n++; n == 2 {
+	for _, err := range b.List(ctx) {
+		if n++; err != nil || n == 2 {
 			break
 		}
 	}

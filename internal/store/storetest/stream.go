@@ -79,8 +79,8 @@ func appendAndRead(t *testing.T, s store.Store) {
 		t.Errorf("state: got %+v, %v", state, err)
 	}
 	n := 0
-	for range st.Read(ctx, store.Query{}) {
-		if n++; n == 3 {
+	for _, err := range st.Read(ctx, store.Query{}) {
+		if n++; err != nil || n == 3 {
 			break
 		}
 	}
