@@ -26,7 +26,7 @@ const (
 
 // core is level 1.
 var core = []string{
-	"internal/expr", "internal/forecast", "internal/policy", "internal/place", "internal/plan", "internal/decide",
+	"internal/expr", "internal/forecast", "internal/schedule", "internal/policy", "internal/place", "internal/plan", "internal/decide",
 }
 
 // rules is the order of imports, from the vocabulary up to the commands.
@@ -35,6 +35,7 @@ var rules = []rule{
 
 	{"internal/expr", 1, scale(), whyCore},
 	{"internal/forecast", 1, scale(), whyCore},
+	{"internal/schedule", 1, scale(), whyCore},
 	{"internal/place", 1, scale(), whyCore},
 	{"internal/policy", 1, scale("internal/expr", "internal/forecast", "internal/place"), whyCore},
 	{"internal/plan", 1, scale("internal/place", "internal/policy"), whyCore},
