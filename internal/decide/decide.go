@@ -32,6 +32,7 @@ func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memo
 	d.Steps = append(d.Steps, scale.Step{Stage: scale.StageInventory, In: have, Out: have, Reason: inventoryReason(members, counts)})
 
 	d.Limits = limits(p, d.Samples, counts)
+	d.Within = d.Limits
 	targets(&d)
 	bounds(&d)
 	safety(&d, s, p, mem, now)

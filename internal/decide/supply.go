@@ -28,7 +28,7 @@ func supply(d *scale.Decision, s scale.Snapshot, p *policy.Policy) {
 	// What may be taken from those that run: not below the floor, and while any are
 	// wanted, not the last that serves, because those that boot may never come up.
 	spare := spareable{running: d.Have.Started, ready: d.Counts.Started}
-	if l := d.Limits.MinStarted; l.Known {
+	if l := d.Within.MinStarted; l.Known {
 		spare.running -= min(l.Value, want.Created)
 	}
 	if want.Started > 0 {
@@ -61,10 +61,10 @@ func supply(d *scale.Decision, s scale.Snapshot, p *policy.Policy) {
 
 	startable := without(place.StartOrder(d.Inventory), pick.Destroy)
 	floor := started
-	if l := d.Limits.MinStarted; l.Known {
+	if l := d.Within.MinStarted; l.Known {
 		floor = max(started, min(want.Started, l.Value, want.Created))
 	}
-	if l := d.Limits.MaxStarted; p.Launch && (l.Known || !l.Defined) {
+	if l := d.Within.MaxStarted; p.Launch && (l.Known || !l.Defined) {
 		// As many boot as the ceiling leaves room for; standbys fill what is missing.
 		pick.Launch = pick.Create
 		if l.Known {

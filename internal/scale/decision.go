@@ -115,10 +115,12 @@ type Decision struct {
 	Samples []Sample     `json:"samples"`
 	Counts  Counts       `json:"counts"`
 	Limits  Limits       `json:"-"`
-	Have    Count        `json:"have"`
-	Want    Count        `json:"want"`
-	Hold    Hold         `json:"hold"`
-	Steps   []Step       `json:"steps"`
+	// Within is what the stages made of Limits: the limits that Want was moved into.
+	Within Limits `json:"-"`
+	Have   Count  `json:"have"`
+	Want   Count  `json:"want"`
+	Hold   Hold   `json:"hold"`
+	Steps  []Step `json:"steps"`
 
 	// Inventory is the classified Machines of the target.
 	Inventory []Member `json:"-"`
