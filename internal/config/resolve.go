@@ -220,8 +220,8 @@ func (r *resolver) expression(t text, metrics []string) *expr.Program {
 		r.problemAt(t.origin, line, column, e.Message, e.Hint)
 		return nil
 	}
-	if !p.UsesCounts() && len(p.Metrics()) == 0 {
-		if _, err := p.Eval(nil, expr.Counts{}); err != nil && !t.expanded {
+	if p.Fixed() {
+		if _, err := p.Run(expr.Env{}); err != nil && !t.expanded {
 			r.problem(t.origin, "the expression never has a value: "+err.Error(), "")
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/expr-lang/expr/ast"
 )
@@ -13,8 +14,10 @@ import (
 type builder struct {
 	src     string
 	metrics []string
-	names   map[string]bool // metrics and counts referred to
-	scope   []variable      // let variables in sight, innermost last
+	names   map[string]bool          // metrics and counts referred to
+	windows map[string]time.Duration // of history, by metric: the longest asked for
+	time    bool                     // it asks for the time
+	scope   []variable               // let variables in sight, innermost last
 	slots   int
 	err     *Error
 }
@@ -97,6 +100,11 @@ func (b *builder) identifier(n *ast.IdentifierNode) operation {
 	return b.fail(n, fmt.Sprintf("unknown name %q", n.Value), b.nameHint(n.Value))
 }
 
+// declared reports whether name is a let variable in sight.
+func (b *builder) declared(name string) bool {
+	return slices.ContainsFunc(b.scope, func(v variable) bool { return v.name == name })
+}
+
 // nameHint says which name may have been meant, or which there are.
 func (b *builder) nameHint(name string) string {
 	known := slices.Sorted(slices.Values(b.metrics))
@@ -163,18 +171,27 @@ func (b *builder) declaration(n *ast.VariableDeclaratorNode) operation {
 
 func (b *builder) call(at ast.Node, name string, args []ast.Node) operation {
 	f, ok := lookup(name)
-	if !ok {
-		if slices.Contains(slices.Concat(b.metrics, CountNames()), name) {
-			return b.fail(at, fmt.Sprintf("%s is a number and cannot be called", name), "")
-		}
-		hint := "there are " + strings.Join(Functions(), ", ")
-		if near := Nearest(name, Functions()); near != "" {
-			hint = fmt.Sprintf("did you mean %s?", near)
-		}
-		return b.fail(at, fmt.Sprintf("unknown function %q", name), hint)
+	if !ok || hidden(f, b.metrics) {
+		return b.noFunction(at, name, ok)
+	}
+	if f.form == ofTime && len(args) > 1 {
+		return b.fail(at, fmt.Sprintf("%s takes at most one argument, the time zone, not %d", name, len(args)), "write "+f.usage)
 	}
 	if f.arity > 0 && len(args) != f.arity {
-		return b.fail(at, fmt.Sprintf("%s takes %s, not %d", name, plural(f.arity, "argument"), len(args)), "")
+		hint := ""
+		if f.usage != "" {
+			hint = "write " + f.usage
+		}
+		return b.fail(at, fmt.Sprintf("%s takes %s, not %d", name, plural(f.arity, "argument"), len(args)), hint)
+	}
+	switch f.form {
+	case ofHistory:
+		return b.history(f, args)
+	case ofTime:
+		return b.clock(f, args)
+	case ofUnknown:
+		return b.known(f, args[0])
+	case ofNumbers:
 	}
 	if name == "sum" && (len(args) != 1 || !isList(args[0])) {
 		return b.fail(at, "sum takes one list", "write sum([a, b])")
@@ -193,6 +210,44 @@ func (b *builder) call(at ast.Node, name string, args []ast.Node) operation {
 		return b.fail(at, fmt.Sprintf("%s of nothing has no value", name), "")
 	}
 	return invoke(f, ops)
+}
+
+// noFunction fails for a call of what is no function, or one that a metric hides.
+func (b *builder) noFunction(at ast.Node, name string, isHidden bool) operation {
+	if slices.Contains(slices.Concat(b.metrics, CountNames()), name) {
+		hint := ""
+		if isHidden {
+			hint = "the metric of that name hides the function"
+		}
+		return b.fail(at, fmt.Sprintf("%s is a number and cannot be called", name), hint)
+	}
+	hint := "there are " + strings.Join(Functions(), ", ")
+	if near := Nearest(name, Functions()); near != "" {
+		hint = fmt.Sprintf("did you mean %s?", near)
+	}
+	return b.fail(at, fmt.Sprintf("unknown function %q", name), hint)
+}
+
+// known builds a call that asks whether something has a value. What is computed from
+// an unknown metric is an error and not unknown, so only what can be unknown is
+// admitted.
+func (b *builder) known(f function, arg ast.Node) operation {
+	can := false
+	switch n := arg.(type) {
+	case *ast.IdentifierNode:
+		can = slices.Contains(b.metrics, n.Value) || !slices.Contains(CountNames(), n.Value)
+	case *ast.CallNode:
+		callee, ok := n.Callee.(*ast.IdentifierNode)
+		if ok {
+			called, found := lookup(callee.Value)
+			can = !found || called.form == ofHistory
+		}
+	}
+	x := b.build(arg)
+	if !can {
+		return b.fail(arg, f.name+" takes a metric, or a function over its history", "write "+f.usage)
+	}
+	return isKnown(x)
 }
 
 // kind is the static kind of a checked node.

@@ -25,14 +25,19 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// UnknownMetricError is returned by Eval and Count when the expression needs a
-// metric that has no reading and does not say what to use instead.
+// UnknownMetricError is returned when the expression needs a metric that has no
+// reading, or not the history that a function asks for, and does not say what to
+// use instead.
 type UnknownMetricError struct {
-	Name string
+	Name    string
+	history string // what the history lacks; empty when there is no reading
 }
 
 // Error implements error.
 func (e *UnknownMetricError) Error() string {
+	if e.history != "" {
+		return fmt.Sprintf("metric %s: %s", e.Name, e.history)
+	}
 	return fmt.Sprintf("metric %s has no reading", e.Name)
 }
 

@@ -4,12 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/expr-lang/expr/ast"
+
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
 // value is what an operation gives. A value of unknownKind stands for a metric
-// without a reading, which it names, or for nil, when the name is empty.
+// without a reading, which it names, or for nil, when the name is empty. Its num
+// then says what the metric lacks.
 type value struct {
 	kind kind
 	num  float64 // for boolKind, 1 is true
@@ -22,6 +26,13 @@ const (
 	unknownKind kind = iota
 	numberKind
 	boolKind
+)
+
+// What an unknown value lacks.
+const (
+	lacksReading = iota
+	lacksHistory
+	lacksPoints
 )
 
 func num(x float64) value { return value{kind: numberKind, num: x} }
@@ -44,7 +55,15 @@ func (v value) unknown() error {
 	if v.name == "" {
 		return errNil
 	}
-	return &UnknownMetricError{Name: v.name}
+	e := &UnknownMetricError{Name: v.name}
+	switch v.num {
+	case lacksReading:
+	case lacksHistory:
+		e.history = "there is no history of it"
+	case lacksPoints:
+		e.history = "its history has one value, and two are needed"
+	}
+	return e
 }
 
 func (v value) number() (float64, error) {
@@ -71,6 +90,9 @@ func (v value) bool() (bool, error) {
 type frame struct {
 	metrics map[string]float64
 	counts  Counts
+	now     time.Time
+	history func(metric string) []scale.Point
+	young   string // see Result
 	vars    []value
 	args    []float64  // of the calls under way, the innermost last
 	room    [6]float64 // for args of most expressions
@@ -102,7 +124,7 @@ func constant(v value) operation {
 func loadMetric(name string) operation {
 	return func(f *frame) (value, error) {
 		// A reading that is no finite number is none.
-		if x, ok := f.metrics[name]; ok && !math.IsNaN(x) && !math.IsInf(x, 0) {
+		if x, ok := f.metrics[name]; ok && finite(x) {
 			return num(x), nil
 		}
 		return value{kind: unknownKind, name: name}, nil
@@ -243,6 +265,13 @@ func coalesce(left, right operation) operation {
 			return v, err
 		}
 		return right(f)
+	}
+}
+
+func isKnown(x operation) operation {
+	return func(f *frame) (value, error) {
+		v, err := x(f)
+		return boolean(v.kind != unknownKind), err
 	}
 }
 

@@ -293,7 +293,7 @@ func TestNearest(t *testing.T) {
 }
 
 func TestValidMetricName(t *testing.T) {
-	for _, name := range []string{"q", "queue_depth", "_x", "A9", "count", "started", strings.Repeat("a", 64)} {
+	for _, name := range []string{"q", "queue_depth", "_x", "A9", "count", "started", "hour", "drain", "clamp", strings.Repeat("a", 64)} {
 		if err := expr.ValidMetricName(name); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
@@ -301,7 +301,7 @@ func TestValidMetricName(t *testing.T) {
 			t.Errorf("%q is valid, but does not compile: %v", name, err)
 		}
 	}
-	for _, name := range []string{"", "9a", "a-b", "a.b", "a b", "ü", "$x", "in", "not", "nil", "true", "let", "if", "else", "max", "clamp", strings.Repeat("a", 65)} {
+	for _, name := range []string{"", "9a", "a-b", "a.b", "a b", "ü", "$x", "in", "not", "nil", "true", "let", "if", "else", "max", strings.Repeat("a", 65)} {
 		if err := expr.ValidMetricName(name); err == nil {
 			t.Errorf("%q: got no error", name)
 		}

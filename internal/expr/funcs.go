@@ -5,37 +5,83 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"time"
 )
 
-// function is one function of the language. Exactly one of the implementations
-// is set.
+// function is one function of the language.
 type function struct {
 	name    string
-	builtin bool // typed by the library; the others have our signature
-	arity   int  // number of arguments; 0 for any number of numbers or lists
-	call    func(args []float64) (float64, error)
-	sig     any // signature for the checker, when not builtin
+	builtin bool // typed by the library; the others have our signatures
+	form    form
+	arity   int    // number of arguments; 0 for any number of numbers or lists
+	usage   string // an example of a call, for forms other than of numbers
+
+	call func(args []float64) (float64, error) // ofNumbers
+	over aggregate                             // ofHistory
+	part func(time.Time) int                   // ofTime
+	sigs []any                                 // signatures for the checker, when not builtin
 }
+
+// form says what arguments a function takes.
+type form uint8
+
+const (
+	ofNumbers form = iota
+	ofHistory      // the name of a metric, a window and perhaps a number
+	ofTime         // perhaps the name of a time zone
+	ofUnknown      // what may be unknown
+)
 
 // table is every function, sorted by name.
 var table = []function{
 	{name: "abs", builtin: true, arity: 1, call: unary(math.Abs)},
+	history("avg_over", average),
 	{name: "ceil", builtin: true, arity: 1, call: unary(math.Ceil)},
-	{name: "clamp", arity: 3, call: clamp, sig: new(func(x, lo, hi float64) float64)},
+	{name: "clamp", arity: 3, call: clamp, sigs: of(new(func(x, lo, hi float64) float64))},
+	history("delta_over", delta),
+	{name: "drain", arity: 3, call: drain, sigs: of(new(func(queue, serviceTime, within float64) float64))},
+	{name: "erlang_c", arity: 4, call: erlangC, sigs: of(new(func(arrivals, serviceTime, maxWait, share float64) float64))},
 	{name: "float", builtin: true, arity: 1, call: unary(func(x float64) float64 { return x })},
 	{name: "floor", builtin: true, arity: 1, call: unary(math.Floor)},
+	timeOfDay("hour", time.Time.Hour),
 	{name: "int", builtin: true, arity: 1, call: truncate},
-	{name: "log", arity: 1, call: unary(math.Log), sig: new(func(float64) float64)},
-	{name: "log2", arity: 1, call: unary(math.Log2), sig: new(func(float64) float64)},
+	{name: "known", form: ofUnknown, arity: 1, usage: "known(queue_depth)", sigs: of(new(func(float64) bool))},
+	{name: "log", arity: 1, call: unary(math.Log), sigs: of(new(func(float64) float64))},
+	{name: "log2", arity: 1, call: unary(math.Log2), sigs: of(new(func(float64) float64))},
 	{name: "max", builtin: true, call: func(a []float64) (float64, error) { return slices.Max(a), nil }},
+	history("max_over", highest),
 	{name: "mean", builtin: true, call: mean},
 	{name: "median", builtin: true, call: median},
 	{name: "min", builtin: true, call: func(a []float64) (float64, error) { return slices.Min(a), nil }},
-	{name: "mod", arity: 2, call: binary(math.Mod), sig: new(func(x, y float64) float64)},
-	{name: "pow", arity: 2, call: binary(math.Pow), sig: new(func(x, y float64) float64)},
+	history("min_over", lowest),
+	timeOfDay("minute", time.Time.Minute),
+	{name: "mod", arity: 2, call: binary(math.Mod), sigs: of(new(func(x, y float64) float64))},
+	{name: "pow", arity: 2, call: binary(math.Pow), sigs: of(new(func(x, y float64) float64))},
+	{
+		name: "quantile_over", form: ofHistory, arity: 3, usage: `quantile_over(queue_depth, "5m", 0.9)`, over: quantile,
+		sigs: of(new(func(metric float64, window string, q float64) float64)),
+	},
+	history("rate_over", rate),
 	{name: "round", builtin: true, arity: 1, call: unary(math.Round)},
-	{name: "sqrt", arity: 1, call: unary(math.Sqrt), sig: new(func(float64) float64)},
+	{name: "sqrt", arity: 1, call: unary(math.Sqrt), sigs: of(new(func(float64) float64))},
 	{name: "sum", builtin: true, call: sum},
+	timeOfDay("weekday", weekday),
+}
+
+func of(signatures ...any) []any { return signatures }
+
+func history(name string, f aggregate) function {
+	return function{
+		name: name, form: ofHistory, arity: 2, usage: name + `(queue_depth, "5m")`, over: f,
+		sigs: of(new(func(metric float64, window string) float64)),
+	}
+}
+
+func timeOfDay(name string, part func(time.Time) int) function {
+	return function{
+		name: name, form: ofTime, usage: name + `("Europe/Berlin")`, part: part,
+		sigs: of(new(func() float64), new(func(zone string) float64)),
+	}
 }
 
 // Functions returns the names of the functions of the language, sorted.
@@ -47,6 +93,18 @@ var table = []function{
 //	clamp(x, lo, hi)                     x within lo and hi
 //	log log2 sqrt pow(x, y)
 //	mod(x, y)                            remainder, with the sign of x
+//	avg_over min_over max_over           of the history of a metric, over a window:
+//	rate_over delta_over                 avg_over(queue_depth, "5m"); the rate of a
+//	                                     counter is per second
+//	quantile_over(metric, window, q)     likewise, with q from 0 to 1
+//	known(x)                             whether a metric, or what a function over
+//	                                     its history gives, is known
+//	hour minute weekday                  now, in UTC or in a zone: hour("Europe/Berlin");
+//	                                     weekday is from 1, Monday, to 7
+//	erlang_c(arrivals, service_time, max_wait, share)
+//	                                     Machines at which a share of arrivals waits
+//	                                     at most so long; times in seconds
+//	drain(queue, service_time, within)   Machines that work a queue off within a time
 func Functions() []string {
 	names := make([]string, len(table))
 	for i, f := range table {

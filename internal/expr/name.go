@@ -18,7 +18,9 @@ const maxNameLength = 64
 
 // ValidMetricName reports why name cannot name a metric in expressions, or nil.
 // A name is ASCII letters, digits and '_', does not start with a digit, and is
-// neither a word of the language nor a function.
+// neither a word of the language nor a function of Expr. It may be a function that
+// only we have, such as hour, which it then hides: a program that gains a function
+// must not lose settings that were valid.
 func ValidMetricName(name string) error {
 	switch {
 	case name == "":
@@ -27,7 +29,7 @@ func ValidMetricName(name string) error {
 		return fmt.Errorf("the name is longer than %d characters", maxNameLength)
 	case slices.Contains(words, name):
 		return fmt.Errorf("%q is a word of the expression language", name)
-	case slices.Contains(Functions(), name):
+	case isBuiltin(name):
 		return fmt.Errorf("%q is a function of the expression language", name)
 	}
 	for i, r := range name {
@@ -37,4 +39,9 @@ func ValidMetricName(name string) error {
 		}
 	}
 	return nil
+}
+
+func isBuiltin(name string) bool {
+	f, ok := lookup(name)
+	return ok && f.builtin
 }
