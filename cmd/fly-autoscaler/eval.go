@@ -35,7 +35,7 @@ follows: what was measured, what is there, and what came of it.
 			f := config.RegisterFlags(flags)
 			explain := flags.Bool("explain", false, "add what was measured and how it was decided")
 			return func(ctx context.Context) (err error) {
-				a, settings, err := openApp(env, f, slog.LevelWarn)
+				a, settings, err := openApp(env, f, slog.LevelWarn, nil)
 				if err != nil {
 					return err
 				}

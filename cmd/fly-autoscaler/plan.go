@@ -56,7 +56,7 @@ func passCommand(env environment, flags *flag.FlagSet, act bool) func(context.Co
 		if act {
 			least = slog.LevelDebug
 		}
-		a, _, err := openApp(env, f, least)
+		a, _, err := openApp(env, f, least, nil)
 		if err != nil {
 			return err
 		}

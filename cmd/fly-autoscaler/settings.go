@@ -41,14 +41,14 @@ func loadSettings(env environment, flags *config.Flags) (*config.Settings, error
 
 // openApp loads the settings and builds the autoscaler from them. The logger
 // writes to standard error at the least level given or the settings', whichever
-// is higher.
-func openApp(env environment, flags *config.Flags, least slog.Level) (*app.App, *config.Settings, error) {
+// is higher. Of reload, unless nil, see app.Options.
+func openApp(env environment, flags *config.Flags, least slog.Level, reload <-chan func() (*config.Settings, error)) (*app.App, *config.Settings, error) {
 	settings, err := loadSettings(env, flags)
 	if err != nil {
 		return nil, nil, err
 	}
 	logger := newLogger(env.stderr, settings.LogFormat, max(least, settings.LogLevel))
-	a, err := app.New(settings, app.Options{Logger: logger, Version: versionString(), Self: ownApp(env.environ)})
+	a, err := app.New(settings, app.Options{Logger: logger, Version: versionString(), Self: ownApp(env.environ), Reload: reload})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
@@ -22,6 +23,9 @@ type Options struct {
 	Version string
 	// Self is the app that the autoscaler itself runs as; empty off the platform.
 	Self scale.App
+	// Reload, unless nil, tells that the settings may have changed, by a function that
+	// reads them anew.
+	Reload <-chan func() (*config.Settings, error)
 	// Transport, unless nil, carries all requests, to the platform and to sources of
 	// metrics. It is not closed.
 	Transport http.RoundTripper
@@ -32,19 +36,16 @@ type Options struct {
 
 // App is a configured autoscaler. Make it with New and close it when done.
 type App struct {
-	settings *config.Settings
 	logger   *slog.Logger
 	metrics  *metrics
 	passes   *passes
 	platform *platform
 	options  Options
 	self     scale.App
-	rules    []rule
-	// views are the pictures of the organizations that are governed by a pattern,
-	// while the App serves.
-	views        map[question]*orgView
-	viewsAwaited bool // only discover touches it
-	cleanups     []cleanup
+	now      atomic.Pointer[generation]
+	views    orgViews
+	reloads  reloads
+	cleanups []cleanup
 
 	mu     sync.Mutex
 	orgs   map[question]*orgList                     // guarded by mu
@@ -60,13 +61,12 @@ type cleanup struct {
 // New builds an App. It talks to nobody yet.
 func New(settings *config.Settings, options Options) (_ *App, err error) {
 	a := &App{
-		settings: settings,
-		logger:   options.Logger,
-		options:  options,
-		self:     options.Self,
-		passes:   newPasses(),
-		orgs:     make(map[question]*orgList),
-		groups:   make(map[scale.App]map[scale.ProcessGroup]bool),
+		logger:  options.Logger,
+		options: options,
+		self:    options.Self,
+		passes:  newPasses(),
+		orgs:    make(map[question]*orgList),
+		groups:  make(map[scale.App]map[scale.ProcessGroup]bool),
 	}
 	defer func() {
 		if err != nil {
@@ -76,13 +76,11 @@ func New(settings *config.Settings, options Options) (_ *App, err error) {
 	a.metrics = newMetrics(options.Version, a.passes)
 	a.platform = newPlatform(settings, options, a.metrics)
 	a.onClose("platform clients", func() error { a.platform.close(); return nil })
-	for _, target := range settings.Targets {
-		r, err := newRule(a, target)
-		if err != nil {
-			return nil, err
-		}
-		a.rules = append(a.rules, r)
+	g, err := a.newGeneration(settings)
+	if err != nil {
+		return nil, err
 	}
+	a.now.Store(g)
 	return a, nil
 }
 
@@ -92,13 +90,23 @@ func (a *App) onClose(name string, run func() error) {
 
 // Close releases what New acquired, the last first.
 func (a *App) Close() error {
+	var err error
+	if g := a.now.Load(); g != nil {
+		err = g.close()
+	}
+	err = errors.Join(err, closeAll(a.cleanups))
+	a.cleanups = nil
+	return err
+}
+
+// closeAll runs the cleanups, the last first.
+func closeAll(cleanups []cleanup) error {
 	var errs []error
-	for _, c := range slices.Backward(a.cleanups) {
+	for _, c := range slices.Backward(cleanups) {
 		if err := c.run(); err != nil {
 			errs = append(errs, fmt.Errorf("close %s: %w", c.name, err))
 		}
 	}
-	a.cleanups = nil
 	return errors.Join(errs...)
 }
 
@@ -122,20 +130,28 @@ func (a *App) Govern(ctx context.Context) error {
 // drive makes the loop, has run run it until ctx ends, and waits for what it
 // started besides. stop, which run is given, ends it before.
 func (a *App) drive(ctx context.Context, run func(ctx context.Context, stop context.CancelFunc, loop *reconcile.Loop) error) error {
-	if err := a.settings.RequireToken(); err != nil {
+	if err := a.now.Load().settings.RequireToken(); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	changed, watched, err := a.watchOrgs(ctx)
+	g := a.now.Load()
+	changed, err := a.views.start(ctx, a, g)
 	if err != nil {
 		return err
 	}
-	defer watched()
+	defer a.views.wait()
 	defer stop()
-	cfg := a.loopConfig()
+	cfg := a.loopConfig(g.settings)
 	cfg.Wake = changed
-	return run(ctx, stop, reconcile.New(cfg, a.discover))
+	loop := reconcile.New(cfg, a.discover)
+	reloads := make(chan struct{})
+	go func() {
+		defer close(reloads)
+		a.keepReloading(ctx, loop)
+	}()
+	defer func() { stop(); <-reloads }()
+	return run(ctx, stop, loop)
 }
 
 // serve runs the loop and the HTTP face.
@@ -146,11 +162,12 @@ func (a *App) serve(ctx context.Context, stop context.CancelFunc, loop *reconcil
 		Targets: a.targets,
 		Logger:  a.logger,
 	})
-	server, err := httpapi.Listen(ctx, a.settings.Listen, handler, a.logger)
+	g := a.now.Load()
+	server, err := httpapi.Listen(ctx, g.settings.Listen, handler, a.logger)
 	if err != nil {
 		return err
 	}
-	a.logger.Info("serving", "address", server.Addr(), "targets", len(a.rules), "interval", a.settings.Interval, "dry_run", a.settings.DryRun)
+	a.logger.Info("serving", "address", server.Addr(), "targets", len(g.rules), "interval", g.settings.Interval, "dry_run", g.settings.DryRun)
 
 	var failed error
 	var wg sync.WaitGroup
@@ -175,13 +192,13 @@ func (a *App) serve(ctx context.Context, stop context.CancelFunc, loop *reconcil
 	return nil
 }
 
-func (a *App) loopConfig() reconcile.Config {
+func (a *App) loopConfig(settings *config.Settings) reconcile.Config {
 	return reconcile.Config{
-		Interval:    a.settings.Interval,
-		Timeout:     a.settings.Timeout,
-		Refresh:     a.settings.AppListRefreshInterval,
-		Concurrency: a.settings.Concurrency,
-		DryRun:      a.settings.DryRun,
+		Interval:    settings.Interval,
+		Timeout:     settings.Timeout,
+		Refresh:     settings.AppListRefreshInterval,
+		Concurrency: settings.Concurrency,
+		DryRun:      settings.DryRun,
 		Logger:      a.logger,
 		Observe:     a.observe,
 		Forget:      a.forget,
@@ -209,7 +226,11 @@ func (a *App) forget(t reconcile.Target) {
 func (a *App) ready(loop *reconcile.Loop) (bool, string) {
 	ready := loop.Ready()
 	all, failing := a.passes.count()
-	return ready, fmt.Sprintf("%d targets had a pass, %d of the last ones failed", all, failing)
+	how := fmt.Sprintf("%d targets had a pass, %d of the last ones failed", all, failing)
+	if bad := a.reloads.problem(); bad != "" {
+		how += "; the settings in force are not the newest: " + bad
+	}
+	return ready, how
 }
 
 // targets tells the last pass of each target.

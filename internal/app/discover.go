@@ -61,13 +61,14 @@ type answer struct {
 // are still hoped to; an organization that refuses us, or has failed time and
 // again, keeps nobody waiting as long as there is something to govern.
 func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
-	questions, err := a.questions()
+	g := a.now.Load()
+	questions, err := g.questions()
 	if err != nil {
 		return nil, err
 	}
 	lists := make(map[question][]scale.App, len(questions))
 	questions = slices.DeleteFunc(questions, func(q question) bool {
-		list, current := a.current(q)
+		list, current := a.current(g, q)
 		if current {
 			lists[q] = list.apps
 		}
@@ -77,11 +78,11 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 	// the next time.
 	seen := make([][]scale.App, len(questions))
 	for i, q := range questions {
-		if view := a.views[q]; view != nil {
+		if view := a.views.of(q); view != nil {
 			seen[i] = view.watch.Apps()
 		}
 	}
-	answers := ask(ctx, questions, a.listTimeout)
+	answers := ask(ctx, questions, func(q question) time.Duration { return a.listTimeout(g, q) })
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return nil, context.Cause(ctx)
 	}
@@ -98,8 +99,8 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 			waiting = append(waiting, err)
 		}
 	}
-	a.awaitViews(ctx)
-	targets := a.match(lists)
+	a.views.await(ctx)
+	targets := a.match(g, lists)
 	a.govern(targets)
 	if len(targets) == 0 {
 		waiting = append(waiting, hopeless...)
@@ -109,15 +110,15 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 
 // current returns the list of an organization's apps if it need not be asked for
 // again: what is seen of the organization's Machines is that of the same apps.
-func (a *App) current(q question) (orgList, bool) {
-	view := a.views[q]
+func (a *App) current(g *generation, q question) (orgList, bool) {
+	view := a.views.of(q)
 	if view == nil || !view.watch.Synced() || view.watch.Failing() {
 		return orgList{}, false
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	list := a.orgs[q]
-	if list == nil || !list.listed || list.failed > 0 || time.Since(list.at) >= relistAfter*a.settings.AppListRefreshInterval {
+	if list == nil || !list.listed || list.failed > 0 || time.Since(list.at) >= relistAfter*g.settings.AppListRefreshInterval {
 		return orgList{}, false
 	}
 	return *list, slices.Equal(list.seen, view.watch.Apps())
@@ -126,32 +127,33 @@ func (a *App) current(q question) (orgList, bool) {
 // allTargets returns all targets, or an error when an organization cannot be
 // listed.
 func (a *App) allTargets(ctx context.Context) ([]reconcile.Target, error) {
-	questions, err := a.questions()
+	g := a.now.Load()
+	questions, err := g.questions()
 	if err != nil {
 		return nil, err
 	}
 	lists := make(map[question][]scale.App, len(questions))
 	var errs []error
-	for i, got := range ask(ctx, questions, func(question) time.Duration { return min(orgTimeout, a.settings.Timeout) }) {
+	for i, got := range ask(ctx, questions, func(question) time.Duration { return min(orgTimeout, g.settings.Timeout) }) {
 		lists[questions[i]] = got.apps
 		errs = append(errs, got.err)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return a.match(lists), nil
+	return a.match(g, lists), nil
 }
 
 // questions returns what has to be listed, each organization once for each token.
-func (a *App) questions() ([]question, error) {
+func (g *generation) questions() ([]question, error) {
 	var questions []question
 	known := make(map[question]bool)
-	for _, r := range a.rules {
+	for _, r := range g.rules {
 		if !r.target.Wildcard() {
 			continue
 		}
 		if r.connection == nil {
-			return nil, fmt.Errorf("list the apps that match %q: %w", r.target.AppPattern, a.settings.RequireToken())
+			return nil, fmt.Errorf("list the apps that match %q: %w", r.target.AppPattern, g.settings.RequireToken())
 		}
 		if q := (question{r.connection, r.target.Org}); !known[q] {
 			known[q] = true
@@ -180,19 +182,19 @@ func ask(ctx context.Context, questions []question, timeout func(question) time.
 }
 
 // listTimeout is how long the next listing of an organization may last.
-func (a *App) listTimeout(q question) time.Duration {
-	limit := min(orgTimeout, a.settings.Timeout)
+func (a *App) listTimeout(g *generation, q question) time.Duration {
+	limit := min(orgTimeout, g.settings.Timeout)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.orgs[q] == nil && a.namesApps() {
+	if a.orgs[q] == nil && g.namesApps() {
 		return min(limit, firstOrgTimeout)
 	}
 	return limit
 }
 
 // namesApps reports whether settings name an app.
-func (a *App) namesApps() bool {
-	for _, r := range a.rules {
+func (g *generation) namesApps() bool {
+	for _, r := range g.rules {
 		if !r.target.Wildcard() {
 			return true
 		}
@@ -246,7 +248,7 @@ func refused(err error) bool {
 // match returns the targets of the apps that settings name, and of those in lists
 // that match a pattern. An app's group is governed once, by the first rule that
 // matches it.
-func (a *App) match(lists map[question][]scale.App) []reconcile.Target {
+func (a *App) match(g *generation, lists map[question][]scale.App) []reconcile.Target {
 	var targets []reconcile.Target
 	seen := make(map[string]bool)
 	add := func(r rule, app scale.App) {
@@ -255,7 +257,7 @@ func (a *App) match(lists map[question][]scale.App) []reconcile.Target {
 			targets = append(targets, t)
 		}
 	}
-	for _, r := range a.rules {
+	for _, r := range g.rules {
 		if !r.target.Wildcard() {
 			add(r, scale.App(r.target.AppPattern))
 			continue
@@ -279,7 +281,7 @@ func (a *App) target(r rule, app scale.App) reconcile.Target {
 	if r.connection != nil {
 		t.Fleet, t.Actuator = r.connection.fleet, r.connection.actuator
 	}
-	if view := a.views[question{r.connection, r.target.Org}]; view != nil && r.target.Wildcard() {
+	if view := a.views.of(question{r.connection, r.target.Org}); view != nil && r.target.Wildcard() {
 		t.Fleet = view.fleet
 	}
 	return t

@@ -178,7 +178,7 @@ func TestFailingOrgKeepsItsApps(t *testing.T) {
 	f := newFly(t)
 	f.add(t, sim.AppSpec{Org: "acme", App: "acme-2"})
 	a := f.app(t, [3]string{"acme-*", "acme", "app"}, [3]string{"beta-*", "beta", "app"})
-	a.settings.Timeout = time.Second
+	a.now.Load().settings.Timeout = time.Second
 	expect(t, a, "acme-1/app acme-2/app beta-1/app", false)
 	if err := f.world.DeleteApp(sim.Call{}, "acme-2"); err != nil {
 		t.Fatal(err)
@@ -204,7 +204,7 @@ func TestFailingOrgKeepsItsApps(t *testing.T) {
 func TestOrgThatNeverAnswers(t *testing.T) {
 	f := newFly(t)
 	a := f.app(t, [3]string{"acme-*", "acme", "app"}, [3]string{"beta-*", "beta", "app"})
-	a.settings.Timeout = time.Second
+	a.now.Load().settings.Timeout = time.Second
 	f.orders("beta", http.StatusInternalServerError)
 	for i := range orgPatience + 1 {
 		expect(t, a, "acme-1/app", i < orgPatience-1)
@@ -229,7 +229,7 @@ func TestReadyWithoutOneOrg(t *testing.T) {
 	f := newFly(t)
 	f.orders("beta", http.StatusUnauthorized)
 	a := f.app(t, [3]string{"named", "acme", "app"}, [3]string{"beta-*", "beta", "app"})
-	loop := reconcile.New(a.loopConfig(), a.discover)
+	loop := reconcile.New(a.loopConfig(a.now.Load().settings), a.discover)
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	done := make(chan struct{})
@@ -255,7 +255,7 @@ func TestFleetForgetsWithTheLastGroup(t *testing.T) {
 	if err != nil || len(targets) != 2 {
 		t.Fatalf("got %q, %v", keys(targets), err)
 	}
-	lister := a.rules[0].connection.fleet
+	lister := a.now.Load().rules[0].connection.fleet
 	clone := scale.Machine{ID: "1", State: scale.StateCreated}
 	lister.Wrote("acme-1", []scale.Outcome{{Action: scale.Action{Verb: scale.Create}, Result: scale.Done, Machine: "1", Clone: &clone, At: time.Now()}})
 	remembers := func() bool {
@@ -284,12 +284,11 @@ func TestFleetForgetsWithTheLastGroup(t *testing.T) {
 func TestAppsAreListedWhenTheyChange(t *testing.T) {
 	f := newFly(t)
 	a := f.app(t, [3]string{"beta-*", "beta", "app"})
-	a.settings.AppListRefreshInterval = time.Hour
-	_, wait, err := a.watchOrgs(t.Context())
-	if err != nil {
+	a.now.Load().settings.AppListRefreshInterval = time.Hour
+	if _, err := a.views.start(t.Context(), a, a.now.Load()); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(wait)
+	t.Cleanup(a.views.wait)
 	asked := func() int {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -328,7 +327,7 @@ func TestAppsAreListedWhenTheyChange(t *testing.T) {
 	if n := asked(); n == 0 || n > 10 {
 		t.Errorf("%d requests for two changes", n)
 	}
-	a.settings.AppListRefreshInterval = time.Nanosecond
+	a.now.Load().settings.AppListRefreshInterval = time.Nanosecond
 	if expect(t, a, "beta-1/app", false); asked() == 0 {
 		t.Error("the list of apps is never asked for again")
 	}

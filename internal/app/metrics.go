@@ -20,6 +20,7 @@ import (
 // in the autoscaler's earlier versions, and so are their statuses.
 type metrics struct {
 	registry *prometheus.Registry
+	verbs    []scale.Verb
 
 	machines  map[scale.Verb]*prometheus.CounterVec
 	reconcile *prometheus.CounterVec
@@ -29,6 +30,8 @@ type metrics struct {
 	requestErrors  *prometheus.CounterVec
 	sources        *prometheus.HistogramVec
 	sourceFailures *prometheus.CounterVec
+	reloads        *prometheus.CounterVec
+	reloadOK       prometheus.Gauge
 }
 
 // newMetrics returns metrics whose gauges of targets tell the last passes.
@@ -41,35 +44,47 @@ func newMetrics(version string, last *passes) *metrics {
 	histogram := func(name, help string, labels ...string) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 	}
+	verbs := []scale.Verb{scale.Start, scale.Stop, scale.Create, scale.Destroy, scale.Suspend, scale.Drain, scale.Undrain}
 	m := &metrics{
+		verbs:    verbs,
 		registry: prometheus.NewRegistry(),
 		machines: map[scale.Verb]*prometheus.CounterVec{
 			scale.Start:   counter("fas_machine_start_count", "Machines started, by status (ok, failed, unknown).", "status"),
 			scale.Stop:    counter("fas_machine_stop_count", "Machines stopped, by status (ok, failed, unknown).", "status"),
 			scale.Create:  counter("fas_machine_create_count", "Machines created, by status (ok, failed, unknown).", "status"),
 			scale.Destroy: counter("fas_machine_destroy_count", "Machines destroyed, by status (ok, failed, unknown).", "status"),
+			scale.Suspend: counter("fas_machine_suspend_count", "Machines suspended, by status (ok, failed, unknown).", "status"),
+			scale.Drain:   counter("fas_machine_drain_count", "Machines taken out of service to be stopped once idle, by status (ok, failed, unknown).", "status"),
+			scale.Undrain: counter("fas_machine_undrain_count", "Machines put back into service, by status (ok, failed, unknown).", "status"),
 		},
-		reconcile: counter("fas_reconcile_count", "Passes, by what they did: create, destroy, start, stop, no_scale (nothing to do), dry_run (would have acted), failed.", "status"),
+		reconcile: counter("fas_reconcile_count", "Passes, by what they did: create, destroy, start, stop, suspend, drain, undrain, no_scale (nothing to do), dry_run (would have acted), failed.", "status"),
 		passDuration: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "fas_pass_duration_seconds", Help: "Duration of passes.", Buckets: append(buckets, 30, 60),
 		}),
 		requests:       histogram("fas_api_request_duration_seconds", "Duration of requests to the platform's API, by operation and HTTP status (0: no answer).", "operation", "status"),
 		requestErrors:  counter("fas_api_error_count", "Requests to the platform's API that failed, by operation and kind of failure.", "operation", "kind"),
 		sources:        histogram("fas_source_duration_seconds", "Duration of queries to metric sources, by metric.", "metric"),
+		reloads:        counter("fas_config_reload_count", "Times that the settings were read anew, by status (ok, failed).", "status"),
+		reloadOK:       prometheus.NewGauge(prometheus.GaugeOpts{Name: "fas_config_reload_ok", Help: "0 while the newest settings could not be taken over, else 1."}),
 		sourceFailures: counter("fas_source_error_count", "Queries to metric sources without a usable value, by metric and reason (empty, error).", "metric", "reason"),
 	}
-	for _, verb := range []scale.Verb{scale.Start, scale.Stop, scale.Create, scale.Destroy} {
+	for _, verb := range verbs {
+		m.reconcile.WithLabelValues(string(verb))
 		m.registry.MustRegister(m.machines[verb])
 		m.machines[verb].WithLabelValues("ok")
 		m.machines[verb].WithLabelValues("failed")
 	}
-	for _, status := range []string{"create", "destroy", "start", "stop", "no_scale", "dry_run", "failed"} {
+	for _, status := range []string{"no_scale", "dry_run", "failed"} {
 		m.reconcile.WithLabelValues(status)
+	}
+	m.reloadOK.Set(1)
+	for _, status := range []string{"ok", "failed"} {
+		m.reloads.WithLabelValues(status)
 	}
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fas_build_info", Help: "1, with the version as a label."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.reconcile, m.passDuration, newGauges(last),
-		m.requests, m.requestErrors, m.sources, m.sourceFailures, build,
+		m.requests, m.requestErrors, m.sources, m.sourceFailures, m.reloads, m.reloadOK, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -82,7 +97,7 @@ func (m *metrics) handler() http.Handler {
 func (m *metrics) pass(r reconcile.Report) {
 	m.passDuration.Observe(r.Took.Seconds())
 	acted := false
-	for _, verb := range []scale.Verb{scale.Create, scale.Destroy, scale.Start, scale.Stop} {
+	for _, verb := range m.verbs {
 		if r.Plan.Count(verb) > 0 && !r.DryRun {
 			acted = true
 			m.reconcile.WithLabelValues(string(verb)).Inc()
@@ -108,6 +123,17 @@ func (m *metrics) pass(r reconcile.Report) {
 		case scale.Skipped:
 		}
 	}
+}
+
+// reload takes note of settings that were read anew.
+func (m *metrics) reload(err error) {
+	if err != nil {
+		m.reloads.WithLabelValues("failed").Inc()
+		m.reloadOK.Set(0)
+		return
+	}
+	m.reloads.WithLabelValues("ok").Inc()
+	m.reloadOK.Set(1)
 }
 
 // request takes note of a request to the platform.

@@ -16,11 +16,11 @@ import (
 // not, and returns the reports in the order of the targets. The error is that of
 // the discovery; those of the passes are in their reports.
 func (a *App) Once(ctx context.Context, act bool) ([]reconcile.Report, error) {
-	if err := a.settings.RequireToken(); err != nil {
+	if err := a.now.Load().settings.RequireToken(); err != nil {
 		return nil, err
 	}
 	return a.eachTarget(ctx, func(ctx context.Context, t reconcile.Target) reconcile.Report {
-		report, _ := reconcile.Pass(ctx, t, decide.Memory{}, reconcile.Options{Now: time.Now, Act: act && !a.settings.DryRun})
+		report, _ := reconcile.Pass(ctx, t, decide.Memory{}, reconcile.Options{Now: time.Now, Act: act && !a.now.Load().settings.DryRun})
 		return report
 	})
 }
@@ -32,7 +32,7 @@ func (a *App) Eval(ctx context.Context) ([]reconcile.Report, error) {
 	return a.eachTarget(ctx, func(ctx context.Context, t reconcile.Target) reconcile.Report {
 		if !countsMachines(t) {
 			t.Fleet = noFleet{}
-		} else if err := a.settings.RequireToken(); err != nil {
+		} else if err := a.now.Load().settings.RequireToken(); err != nil {
 			return reconcile.Report{App: t.App, Group: t.Policy.Group, Err: fmt.Errorf("an expression counts Machines: %w", err)}
 		}
 		report, _ := reconcile.Pass(ctx, t, decide.Memory{}, reconcile.Options{Now: time.Now})
@@ -76,13 +76,13 @@ func (a *App) eachTarget(ctx context.Context, pass func(context.Context, reconci
 		return nil, errors.New("no app matches: check app-name and org, and that the token may see the apps")
 	}
 	reports := make([]reconcile.Report, len(targets))
-	slots := make(chan struct{}, max(1, a.settings.Concurrency))
+	slots := make(chan struct{}, max(1, a.now.Load().settings.Concurrency))
 	var wg sync.WaitGroup
 	for i, t := range targets {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			passCtx, cancel := context.WithTimeoutCause(ctx, a.settings.Timeout, fmt.Errorf("no result within the timeout of %s", a.settings.Timeout))
+			passCtx, cancel := context.WithTimeoutCause(ctx, a.now.Load().settings.Timeout, fmt.Errorf("no result within the timeout of %s", a.now.Load().settings.Timeout))
 			defer cancel()
 			reports[i] = pass(passCtx, t)
 			a.observe(reports[i])

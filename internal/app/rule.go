@@ -29,7 +29,7 @@ const minMaxAge = 30 * time.Second
 // upon, whatever the interval: servers answer as of up to half a minute ago.
 const minMaxMetricAge = time.Minute
 
-func newRule(a *App, target config.Target) (rule, error) {
+func newRule(a *App, g *generation, target config.Target) (rule, error) {
 	r := rule{
 		target: target,
 		apps:   &appNames{},
@@ -37,7 +37,7 @@ func newRule(a *App, target config.Target) (rule, error) {
 			Group: target.Group, Regions: target.Regions, Launch: target.Launch,
 			MinCreated: target.MinCreated, MaxCreated: target.MaxCreated,
 			MinStarted: target.MinStarted, MaxStarted: target.MaxStarted,
-			MaxAge: max(2*a.settings.Interval, minMaxAge),
+			MaxAge: max(2*g.settings.Interval, minMaxAge),
 		},
 	}
 	if target.APIToken != "" {
@@ -48,24 +48,24 @@ func newRule(a *App, target config.Target) (rule, error) {
 		r.connection = c
 	}
 	for _, collector := range target.Collectors {
-		s, err := newSource(a, collector)
+		s, err := newSource(a, g, collector)
 		if err != nil {
 			return rule{}, fmt.Errorf("target %s: metric %q: %w", target.Name, collector.MetricName, err)
 		}
-		a.onClose("source of metric "+collector.MetricName, s.Close)
+		g.onClose("source of metric "+collector.MetricName, s.Close)
 		if target.Wildcard() {
-			s = source.NewShared(s, r.apps.get, sharedFor(a.settings))
+			s = source.NewShared(s, r.apps.get, sharedFor(g.settings))
 		}
 		r.sources = append(r.sources, s)
 	}
 	return r, nil
 }
 
-func newSource(a *App, c config.Collector) (source.Source, error) {
+func newSource(a *App, g *generation, c config.Collector) (source.Source, error) {
 	return prometheus.New(prometheus.Config{
 		Metric: c.MetricName, Address: c.Address, Query: c.Query, GroupLabel: c.GroupBy, Token: c.Token,
-		Timeout:   sourceTimeout(a.settings),
-		MaxAge:    max(2*a.settings.Interval, minMaxMetricAge),
+		Timeout:   sourceTimeout(g.settings),
+		MaxAge:    max(2*g.settings.Interval, minMaxMetricAge),
 		Logger:    a.logger,
 		Transport: a.options.Transport,
 		Observe:   func(d time.Duration, err error) { a.metrics.query(c.MetricName, d, err) },

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/decide"
@@ -40,13 +41,17 @@ type Discover func(ctx context.Context) ([]Target, error)
 
 // Loop governs targets. Make it with New and run it once.
 type Loop struct {
-	cfg      Config
+	cfg      atomic.Pointer[Config]
 	logger   *slog.Logger
 	discover Discover
 	queue    *queue
-	slots    chan struct{} // one for each pass that asks the platform
+	slots    atomic.Pointer[chan struct{}] // one for each pass that asks the platform
+	grow     chan int                      // workers to add
+	again    chan chan struct{}            // discoveries asked for, closed when done
 
 	mu      sync.Mutex
+	workers int                    // guarded by mu; that Run has, or will begin with
+	running *sync.WaitGroup        // guarded by mu; passes since the last Settle
 	targets map[string]*governed   // guarded by mu
 	keys    map[scale.App][]string // guarded by mu; keys of the targets of each app
 	first   map[string]bool        // guarded by mu; targets of the first discovery without a pass yet
@@ -67,13 +72,73 @@ type governed struct {
 
 // New returns a loop over what discover returns.
 func New(cfg Config, discover Discover) *Loop {
+	l := &Loop{
+		logger: cfg.Logger.With("component", "reconcile"), discover: discover,
+		grow: make(chan int, 16), again: make(chan chan struct{}), running: &sync.WaitGroup{},
+		queue: newQueue(), targets: make(map[string]*governed), keys: make(map[scale.App][]string), first: make(map[string]bool),
+	}
+	l.Configure(cfg)
+	return l
+}
+
+// Configure changes how the loop runs from the next pass on. Of a running loop, Wake
+// and Now stay as they are.
+func (l *Loop) Configure(cfg Config) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Loop{
-		slots: make(chan struct{}, max(1, cfg.Concurrency)),
-		cfg:   cfg, logger: cfg.Logger.With("component", "reconcile"), discover: discover,
-		queue: newQueue(), targets: make(map[string]*governed), keys: make(map[scale.App][]string), first: make(map[string]bool),
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if before := l.cfg.Load(); before == nil || before.Concurrency != cfg.Concurrency {
+		slots := make(chan struct{}, max(1, cfg.Concurrency))
+		l.slots.Store(&slots)
+		// Workers that wait for metrics cost next to nothing; slots bound the rest.
+		if more := workersPerSlot*cap(slots) - l.workers; more > 0 {
+			l.workers += more
+			if before != nil {
+				l.grow <- more
+			}
+		}
+	}
+	if before := l.cfg.Swap(&cfg); before != nil {
+		// What is new holds from now on, not after what may be an hour.
+		now := time.Now()
+		for key := range l.targets {
+			l.queue.wake(key, now)
+		}
+	}
+}
+
+// Rediscover asks for the targets anew and takes them over. It returns when that is
+// done, or when ctx or the loop ends.
+func (l *Loop) Rediscover(ctx context.Context) {
+	done := make(chan struct{})
+	select {
+	case l.again <- done:
+	case <-ctx.Done():
+		return
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// Settle waits until every pass that is under way has ended, or ctx has. Others may
+// have begun by then.
+func (l *Loop) Settle(ctx context.Context) {
+	l.mu.Lock()
+	old := l.running
+	l.running = &sync.WaitGroup{}
+	l.mu.Unlock()
+	ended := make(chan struct{})
+	go func() { // ends with the passes, each of which has a deadline
+		defer close(ended)
+		old.Wait()
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
 	}
 }
 
@@ -89,9 +154,10 @@ const maxBackoff = 4
 
 // slot waits for leave to ask the platform.
 func (l *Loop) slot(ctx context.Context) (func(), error) {
+	slots := *l.slots.Load()
 	select {
-	case l.slots <- struct{}{}:
-		return func() { <-l.slots }, nil
+	case slots <- struct{}{}:
+		return func() { <-slots }, nil
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait for other passes to end: %w", context.Cause(ctx))
 	}
@@ -101,23 +167,38 @@ func (l *Loop) slot(ctx context.Context) (func(), error) {
 func (l *Loop) Run(ctx context.Context) {
 	var wg sync.WaitGroup
 	wg.Go(func() { l.keepDiscovering(ctx) })
-	if l.cfg.Wake != nil {
-		wg.Go(func() { l.keepWaking(ctx) })
+	if wake := l.cfg.Load().Wake; wake != nil {
+		wg.Go(func() { l.keepWaking(ctx, wake) })
 	}
-	// Workers that wait for metrics cost next to nothing; slots bound the rest.
-	for range workersPerSlot * cap(l.slots) {
-		wg.Go(func() { l.work(ctx) })
+	l.mu.Lock()
+	workers := l.workers
+	l.mu.Unlock()
+	add := func(n int) {
+		for range n {
+			wg.Go(func() { l.work(ctx) })
+		}
 	}
+	add(workers)
+	wg.Go(func() {
+		for {
+			select {
+			case n := <-l.grow:
+				add(n)
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
 	wg.Wait()
 }
 
 // keepWaking makes targets due whose Machines changed.
-func (l *Loop) keepWaking(ctx context.Context) {
+func (l *Loop) keepWaking(ctx context.Context, wake <-chan scale.App) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case app, ok := <-l.cfg.Wake:
+		case app, ok := <-wake:
 			if !ok {
 				return
 			}
@@ -149,12 +230,18 @@ const (
 
 func (l *Loop) keepDiscovering(ctx context.Context) {
 	note := ""
+	var asked chan struct{}
 	for retry := discoverRetry; ; {
-		passCtx, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, fmt.Errorf("no list of apps within %s", l.cfg.Timeout))
+		cfg := l.cfg.Load()
+		passCtx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("no list of apps within %s", cfg.Timeout))
 		targets, err := l.discover(passCtx)
 		cancel()
 		l.adopt(targets, err == nil)
-		wait := l.cfg.Refresh
+		if asked != nil {
+			close(asked)
+			asked = nil
+		}
+		wait := cfg.Refresh
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -163,7 +250,7 @@ func (l *Loop) keepDiscovering(ctx context.Context) {
 				l.logger.Warn("list of apps not available; going on with the apps known", "error", err)
 				note = now
 			}
-			wait = min(retry, l.cfg.Refresh)
+			wait = min(retry, cfg.Refresh)
 			retry = min(2*retry, discoverRetryCap)
 		default:
 			if note != "" {
@@ -174,6 +261,7 @@ func (l *Loop) keepDiscovering(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case asked = <-l.again:
 		case <-time.After(wait):
 		}
 	}
@@ -219,8 +307,8 @@ func (l *Loop) adopt(targets []Target, complete bool) {
 		} else {
 			delete(l.keys, g.target.App)
 		}
-		if l.cfg.Forget != nil {
-			l.cfg.Forget(g.target)
+		if forget := l.cfg.Load().Forget; forget != nil {
+			forget(g.target)
 		}
 	}
 	l.listed = true
@@ -256,19 +344,20 @@ func (l *Loop) work(ctx context.Context) {
 // counted from when this one was due, the next pass is.
 func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 	l.mu.Lock()
+	cfg := l.cfg.Load()
 	g, ok := l.targets[key]
-	var target Target
-	if ok {
-		target = g.target
-	}
-	l.mu.Unlock()
 	if !ok {
-		return l.cfg.Interval
+		l.mu.Unlock()
+		return cfg.Interval
 	}
-	passCtx, cancel := context.WithTimeoutCause(ctx, l.cfg.Timeout, errPassTimeout)
+	target, running := g.target, l.running
+	running.Add(1)
+	l.mu.Unlock()
+	defer running.Done()
+	passCtx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, errPassTimeout)
 	defer cancel()
 	var report Report
-	report, g.mem = Pass(passCtx, target, g.mem, Options{Now: l.cfg.Now, Act: !l.cfg.DryRun, Slot: l.slot})
+	report, g.mem = Pass(passCtx, target, g.mem, Options{Now: cfg.Now, Act: !cfg.DryRun, Slot: l.slot})
 	if report.Decision == nil {
 		g.failed++
 	} else {
@@ -281,7 +370,7 @@ func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 		l.log(ctx, g, report)
 	}
 	if governed {
-		l.cfg.Observe(report)
+		cfg.Observe(report)
 	}
 	l.mu.Lock()
 	dropped := governed && l.targets[key] != g
@@ -289,12 +378,12 @@ func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 	delete(l.first, key)
 	l.checkReady()
 	l.mu.Unlock()
-	if dropped && l.cfg.Forget != nil {
-		l.cfg.Forget(target) // what Observe noted came after the first call
+	if dropped && cfg.Forget != nil {
+		cfg.Forget(target) // what Observe noted came after the first call
 	}
-	wait := l.cfg.Interval * time.Duration(min(maxBackoff, 1<<max(0, min(g.failed, 8)-1)))
+	wait := cfg.Interval * time.Duration(min(maxBackoff, 1<<max(0, min(g.failed, 8)-1)))
 	if g.passes++; g.passes == 1 {
-		wait += spread(key, l.cfg.Interval)
+		wait += spread(key, cfg.Interval)
 	}
 	return wait
 }
