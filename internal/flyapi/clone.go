@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
@@ -30,6 +31,7 @@ func notInherited() []string {
 		scale.MetaPreviousAlloc,
 		scale.MetaCreateID,
 		scale.MetaNotLaunched,
+		scale.MetaDrain,
 	}
 }
 
@@ -40,19 +42,20 @@ func notInherited() []string {
 //   - image becomes src.Image, which pins the digest, where that is known;
 //   - standbys and the environment variable FLY_STANDBY_FOR are left out, so
 //     that the clone of a standby is an ordinary Machine;
-//   - metadata of one Machine or one deployment is left out.
+//   - metadata of one Machine or one deployment is left out, and so are the keys
+//     in omit.
 //
 // The error wraps ErrHasMounts or ErrNoConfig where these are the reason. The
 // source's configuration is not written to.
-func CloneConfig(src scale.Machine, add map[string]string) (json.RawMessage, error) {
-	clone, err := cloneConfig(src, add)
+func CloneConfig(src scale.Machine, add map[string]string, omit ...string) (json.RawMessage, error) {
+	clone, err := cloneConfig(src, add, omit)
 	if err != nil {
 		return nil, fmt.Errorf("clone machine %s: %w", src.ID, err)
 	}
 	return clone, nil
 }
 
-func cloneConfig(src scale.Machine, add map[string]string) (json.RawMessage, error) {
+func cloneConfig(src scale.Machine, add map[string]string, omit []string) (json.RawMessage, error) {
 	if src.Config == nil {
 		return nil, ErrNoConfig
 	}
@@ -73,7 +76,7 @@ func cloneConfig(src scale.Machine, add map[string]string) (json.RawMessage, err
 	if err := editObject(config, "env", []string{standbyVariable}, nil); err != nil {
 		return nil, err
 	}
-	if err := editObject(config, "metadata", notInherited(), add); err != nil {
+	if err := editObject(config, "metadata", slices.Concat(notInherited(), omit), add); err != nil {
 		return nil, err
 	}
 	return marshal(config)

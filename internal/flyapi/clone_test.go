@@ -54,7 +54,7 @@ func TestCloneConfig(t *testing.T) {
 			"only inheritable metadata stays",
 			`{"metadata":{"fly_process_group":"app","fly_platform_version":"v2","fly_release_id":"r","fly_release_version":"4","mine":"x",
 				"fly_flyctl_bluegreen_launch_id":"1","fly_bluegreen_deployment_tag":"2","fly_canary":"true","fly_previous_alloc":"3",
-				"fly_autoscaler_create_id":"4","fly_autoscaler_not_launched":"5"}}`,
+				"fly_autoscaler_create_id":"4","fly_autoscaler_not_launched":"5","fly_autoscaler_drain":"2026-01-01T00:00:00Z","busy":"yes"}}`,
 			"",
 			map[string]string{"fly_autoscaler_create_id": "new", "added": `"quoted" <&>`},
 			`{"metadata":{"fly_process_group":"app","fly_platform_version":"v2","fly_release_id":"r","fly_release_version":"4","mine":"x",
@@ -80,7 +80,7 @@ func TestCloneConfig(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			src := flyapi.NewMachine("m1", tt.config)
 			src.Image = tt.image
-			got, err := flyapi.CloneConfig(src, tt.add)
+			got, err := flyapi.CloneConfig(src, tt.add, "busy")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -90,7 +90,7 @@ func TestCloneConfig(t *testing.T) {
 			if string(src.Config) != tt.config {
 				t.Errorf("the source was written to: %s", src.Config)
 			}
-			again, err := flyapi.CloneConfig(src, tt.add)
+			again, err := flyapi.CloneConfig(src, tt.add, "busy")
 			if err != nil || string(again) != string(got) {
 				t.Errorf("a second clone differs: %s, %v", again, err)
 			}

@@ -29,6 +29,15 @@ var (
 	destroy = func(ctx context.Context, c *flyapi.Client) error {
 		return c.DestroyMachine(ctx, "web", "148e21ff", "", false)
 	}
+	cordon = func(ctx context.Context, c *flyapi.Client) error {
+		return c.CordonMachine(ctx, "web", "148e21ff", "")
+	}
+	mark = func(ctx context.Context, c *flyapi.Client) error {
+		return c.SetMetadata(ctx, "web", "148e21ff", "", "key", "value")
+	}
+	unmark = func(ctx context.Context, c *flyapi.Client) error {
+		return c.DeleteMetadata(ctx, "web", "148e21ff", "", "key")
+	}
 	acquire = func(ctx context.Context, c *flyapi.Client) error {
 		_, err := c.AcquireLease(ctx, "web", "148e21ff", time.Minute, "test")
 		return err
@@ -261,6 +270,8 @@ func TestLocalValidation(t *testing.T) {
 		"empty machine":       c.DestroyMachine(ctx, "web", "", "", true),
 		"path as machine":     c.DestroyMachine(ctx, "web", "a/b", "", true),
 		"line in nonce":       c.StopMachine(ctx, "web", "148e21ff", "a\r\nb"),
+		"empty key":           c.DeleteMetadata(ctx, "web", "148e21ff", "", ""),
+		"path as key":         c.SetMetadata(ctx, "web", "148e21ff", "", "../lease", "v"),
 		"no configuration":    second(c.CreateMachine(ctx, "web", flyapi.CreateRequest{})),
 		"broken config":       second(c.CreateMachine(ctx, "web", flyapi.CreateRequest{Config: []byte(`{"image":`)})),
 		"no ttl":              second(c.AcquireLease(ctx, "web", "148e21ff", 0, "")),

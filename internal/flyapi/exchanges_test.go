@@ -196,6 +196,22 @@ func TestExchangesOfTheOfficialSDK(t *testing.T) {
 			app, id := parts(e)
 			return c.SuspendMachine(t.Context(), app, id, nonce(e))
 		}},
+		{name: "19-post-apps-web-machines-metadata-role", keys: []string{"value"}, call: func(t *testing.T, c *flyapi.Client, e exchange) error {
+			app, id := parts(e)
+			return c.SetMetadata(t.Context(), app, id, nonce(e), "role", "leader")
+		}},
+		{name: "53-delete-apps-web-machines-metadata-role", call: func(t *testing.T, c *flyapi.Client, e exchange) error {
+			app, id := parts(e)
+			return c.DeleteMetadata(t.Context(), app, id, nonce(e), "role")
+		}},
+		{name: "21-post-apps-web-machines-cordon", call: func(t *testing.T, c *flyapi.Client, e exchange) error {
+			app, id := parts(e)
+			return c.CordonMachine(t.Context(), app, id, nonce(e))
+		}},
+		{name: "22-post-apps-web-machines-uncordon", call: func(t *testing.T, c *flyapi.Client, e exchange) error {
+			app, id := parts(e)
+			return c.UncordonMachine(t.Context(), app, id, nonce(e))
+		}},
 		{name: "25-delete-apps-web-machines-412", want: flyapi.KindPrecondition, call: func(t *testing.T, c *flyapi.Client, e exchange) error {
 			app, id := parts(e)
 			return c.DestroyMachine(t.Context(), app, id, nonce(e), false)

@@ -45,6 +45,10 @@ func TestRates(t *testing.T) {
 		{"different actions on one machine", 3, func(ctx context.Context, c *flyapi.Client, _ int) error {
 			return errors.Join(c.StartMachine(ctx, "web", "m1", ""), c.StopMachine(ctx, "web", "m1", ""), c.SuspendMachine(ctx, "web", "m1", ""))
 		}, 0},
+		{"cordons of one machine", 5, func(ctx context.Context, c *flyapi.Client, _ int) error {
+			return errors.Join(c.SetMetadata(ctx, "web", "m1", "", "k", "v"), c.CordonMachine(ctx, "web", "m1", ""),
+				c.UncordonMachine(ctx, "web", "m1", ""), c.DeleteMetadata(ctx, "web", "m1", "", "k"))
+		}, 2 * time.Second},
 		{"lists of one app", 4, func(ctx context.Context, c *flyapi.Client, _ int) error {
 			return second(c.GetLease(ctx, "web", "m1"))
 		}, time.Second},

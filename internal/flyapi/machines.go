@@ -23,6 +23,10 @@ const (
 	opStopMachine     = "stop_machine"
 	opSuspendMachine  = "suspend_machine"
 	opDestroyMachine  = "destroy_machine"
+	opCordonMachine   = "cordon_machine"
+	opUncordonMachine = "uncordon_machine"
+	opSetMetadata     = "set_metadata"
+	opDeleteMetadata  = "delete_metadata"
 	opGetLease        = "get_lease"
 	opAcquireLease    = "acquire_lease"
 	opRefreshLease    = "refresh_lease"
@@ -162,6 +166,59 @@ func (c *Client) DestroyMachine(ctx context.Context, app scale.App, id scale.Mac
 	cl.goneIsDone = true
 	if force {
 		cl.query = url.Values{"force": {"true"}}
+	}
+	return c.run(ctx, cl)
+}
+
+// CordonMachine takes a Machine out of routing: it runs on, and the proxy sends it
+// nothing new.
+func (c *Client) CordonMachine(ctx context.Context, app scale.App, id scale.MachineID, nonce scale.Secret) error {
+	cl := c.machineCall(opCordonMachine, http.MethodPost, app, id, "/cordon", repeatable)
+	cl.nonce = nonce
+	return c.run(ctx, cl)
+}
+
+// UncordonMachine puts a Machine back into routing.
+func (c *Client) UncordonMachine(ctx context.Context, app scale.App, id scale.MachineID, nonce scale.Secret) error {
+	cl := c.machineCall(opUncordonMachine, http.MethodPost, app, id, "/uncordon", repeatable)
+	cl.nonce = nonce
+	return c.run(ctx, cl)
+}
+
+// SetMetadata sets one key of a Machine's metadata, without another version of its
+// configuration and without a restart. The key is of letters, digits, hyphens and
+// underscores.
+func (c *Client) SetMetadata(ctx context.Context, app scale.App, id scale.MachineID, nonce scale.Secret, key, value string) error {
+	cl := c.metadataCall(opSetMetadata, http.MethodPost, app, id, nonce, key)
+	body, err := marshal(struct {
+		Value string `json:"value"`
+	}{value})
+	if err != nil {
+		return c.newError(cl, KindInvalid, "encode the request: "+err.Error())
+	}
+	cl.body = body
+	return c.runKeyed(ctx, cl, key)
+}
+
+// DeleteMetadata takes one key out of a Machine's metadata; one that is gone already
+// is a success.
+func (c *Client) DeleteMetadata(ctx context.Context, app scale.App, id scale.MachineID, nonce scale.Secret, key string) error {
+	cl := c.metadataCall(opDeleteMetadata, http.MethodDelete, app, id, nonce, key)
+	cl.goneIsDone = true
+	return c.runKeyed(ctx, cl, key)
+}
+
+func (c *Client) metadataCall(op, method string, app scale.App, id scale.MachineID, nonce scale.Secret, key string) call {
+	cl := c.machineCall(op, method, app, id, "/metadata/"+url.PathEscape(key), repeatable)
+	cl.nonce = nonce
+	return cl
+}
+
+// runKeyed carries out a call whose path ends in a key. An empty one would name all
+// of the metadata.
+func (c *Client) runKeyed(ctx context.Context, cl call, key string) error {
+	if !isName(key) {
+		return c.newError(cl, KindInvalid, fmt.Sprintf("%q is not a key of metadata", key))
 	}
 	return c.run(ctx, cl)
 }

@@ -117,6 +117,12 @@ func TestTries(t *testing.T) {
 		{"start with 502, then refused for what it did", start, []http.HandlerFunc{status(502, ""), status(412, `{"error":"machine still attempting to start"}`)}, 2, flyapi.KindUnknown},
 		{"start with 502, then 429 only", start, []http.HandlerFunc{status(502, ""), status(429, "")}, 3, flyapi.KindUnknown},
 		{"start with 502, then gone", start, []http.HandlerFunc{status(502, ""), status(404, "")}, 2, flyapi.KindNotFound},
+		{"cordon after a lost answer", cordon, []http.HandlerFunc{dropped, ok}, 2, 0},
+		{"cordon with 502 only", cordon, []http.HandlerFunc{status(502, "")}, 3, flyapi.KindUnknown},
+		{"cordon of a leased machine", cordon, []http.HandlerFunc{status(409, "machine ID m1 lease currently held by bob, expires at 2026-01-01T00:00:00Z"), ok}, 1, flyapi.KindLeased},
+		{"metadata after a hang", mark, []http.HandlerFunc{hang, ok}, 2, 0},
+		{"metadata refused", mark, []http.HandlerFunc{status(404, ""), ok}, 1, flyapi.KindNotFound},
+		{"metadata that is gone", unmark, []http.HandlerFunc{status(404, "")}, 1, 0},
 		{"destroy with a lost answer, then gone", destroy, []http.HandlerFunc{dropped, status(404, "")}, 2, 0},
 	}
 	for _, tt := range tests {

@@ -67,6 +67,12 @@ func TestRequests(t *testing.T) {
 		{"suspend", `{"ok":true}`, func(ctx context.Context) error { return c.SuspendMachine(ctx, "web", "m1", "abc") }, sent{"POST", base + "/m1/suspend", "", "", "abc"}},
 		{"destroy", `{"ok":true}`, func(ctx context.Context) error { return c.DestroyMachine(ctx, "web", "m1", "abc", false) }, sent{"DELETE", base + "/m1", "", "", "abc"}},
 		{"destroy by force", `{"ok":true}`, func(ctx context.Context) error { return c.DestroyMachine(ctx, "web", "m1", "", true) }, sent{"DELETE", base + "/m1?force=true", "", "", ""}},
+		{"cordon", `{"ok":true}`, func(ctx context.Context) error { return c.CordonMachine(ctx, "web", "m1", "abc") }, sent{"POST", base + "/m1/cordon", "", "", "abc"}},
+		{"uncordon", ``, func(ctx context.Context) error { return c.UncordonMachine(ctx, "web", "m1", "abc") }, sent{"POST", base + "/m1/uncordon", "", "", "abc"}},
+		{"set metadata", ``, func(ctx context.Context) error {
+			return c.SetMetadata(ctx, "web", "m1", "abc", "key_1", `<"v">`)
+		}, sent{"POST", base + "/m1/metadata/key_1", `{"value":"<\"v\">"}`, js, "abc"}},
+		{"delete metadata", ``, func(ctx context.Context) error { return c.DeleteMetadata(ctx, "web", "m1", "", "key_1") }, sent{"DELETE", base + "/m1/metadata/key_1", "", "", ""}},
 		{"get lease", lease, func(ctx context.Context) error { return second(c.GetLease(ctx, "web", "m1")) }, sent{"GET", base + "/m1/lease", "", "", ""}},
 		{"acquire lease", lease, func(ctx context.Context) error {
 			return second(c.AcquireLease(ctx, "web", "m1", 90500*time.Millisecond, "d"))

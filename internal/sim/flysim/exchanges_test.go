@@ -182,6 +182,11 @@ func TestSDKExchanges(t *testing.T) {
 	lifeOfAMachine(ctx, t, machines)
 	platformCalls(ctx, t, machines)
 	graphQLCalls(ctx, t, s, graph, ids)
+	must(t, machines.SetMetadata(ctx, "web", ids[0], "role", "leader"))
+	must(t, machines.DeleteMetadata(ctx, "web", ids[0], "role"))
+	if metadata, err := machines.GetMetadata(ctx, "web", ids[0]); err != nil || metadata["role"] != "" {
+		t.Errorf("metadata: got %v, %v", metadata, err)
+	}
 
 	got := normalize(t, rec.kept)
 	if *update {
