@@ -68,7 +68,13 @@ func (b *builder) build(n ast.Node) operation {
 		return b.call(callee, callee.Value, n.Arguments)
 	case *ast.ArrayNode:
 		return b.fail(n, "a list can only be an argument of min, max, sum, mean or median", "")
-	case *ast.StringNode, *ast.BytesNode:
+	case *ast.StringNode:
+		hint := ""
+		if d, err := time.ParseDuration(n.Value); err == nil {
+			hint = fmt.Sprintf("write seconds: %g", d.Seconds())
+		}
+		return b.fail(n, "text is not part of the language, which is about numbers", hint)
+	case *ast.BytesNode:
 		return b.fail(n, "text is not part of the language, which is about numbers", "")
 	case *ast.SequenceNode:
 		return b.fail(n, "only one expression is possible", `name a part with "let x = …; …"`)
@@ -186,7 +192,7 @@ func (b *builder) call(at ast.Node, name string, args []ast.Node) operation {
 	}
 	switch f.form {
 	case ofHistory:
-		return b.history(f, args)
+		return b.history(at, f, args)
 	case ofTime:
 		return b.clock(f, args)
 	case ofUnknown:
@@ -195,6 +201,11 @@ func (b *builder) call(at ast.Node, name string, args []ast.Node) operation {
 	}
 	if name == "sum" && (len(args) != 1 || !isList(args[0])) {
 		return b.fail(at, "sum takes one list", "write sum([a, b])")
+	}
+	if name == "erlang_c" {
+		if share, ok := literal(args[3]); ok && (share < 0 || share >= 1) {
+			return b.fail(located(args[3], at), fmt.Sprintf("the share is %g, not from 0 to below 1", share), "95 percent is 0.95")
+		}
 	}
 	var ops []operation
 	for _, arg := range args {

@@ -5,7 +5,8 @@
 // checker types it, so that what users wrote for earlier autoscalers means the
 // same here. What is left of the language is numbers: arithmetic, comparison,
 // and/or/not, the two conditionals, let, ?? and the functions listed by
-// Functions. Text, ranges, maps, closures and $env are compile errors.
+// Functions. Ranges, maps, closures, $env and text are compile errors, but for the
+// text that names a window of history or a time zone.
 //
 // The checked tree is evaluated here and not by that library's virtual machine,
 // because two things must never pass unnoticed in a program that stops
@@ -20,7 +21,11 @@
 // Division of a non-zero number by zero is infinite, as in Expr, so that
 // min(50, depth / workers) still gives its bound.
 //
-// A Program has no loops and at most maxNodes operations: evaluation ends by
-// construction. It reads no clock and has no side effects. A Program is
-// immutable and safe for use by several goroutines.
+// The functions over history look at what the caller kept of a metric. They are
+// unknown when the metric is, whatever is remembered of it, and what they give is
+// marked as young while less is remembered than they ask for.
+//
+// A Program has no loops and at most maxNodes operations, each of which is bounded:
+// evaluation ends by construction. It reads no clock and has no side effects. A
+// Program is immutable and safe for use by several goroutines.
 package expr

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/file"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
@@ -18,15 +19,20 @@ const (
 )
 
 // aggregate makes one number of the points of a window, of which there is at least
-// one, oldest first. Before is the last point from before the window, and nil where
-// none is near. room is scratch. It reports false when the points are too few.
+// one, oldest first. Before is the last point from before the window, where that is the
+// one nearest to its beginning, and else nil. room is scratch. It reports false when
+// the points are too few.
 type aggregate func(points []scale.Point, before *scale.Point, q float64, room []float64) (float64, bool)
 
+// fewest is how many points are needed at least to tell the usual time between them,
+// and a hole from it, even when a window is shorter.
+const fewest = 4
+
 // Recent returns the end of points, which are in order of time, that a function over
-// the window looks at: what is no older than window before the newest, and the one
-// before that, which tells that the history reaches back so far. Points that are
-// later than their successors are of a clock that has been set back; they, and all
-// before them, are left out.
+// the window looks at: what is no older than window before the newest; the one before
+// that, which tells that the history reaches back so far; and at least four, which
+// tell how far apart points usually are. Points that are later than their successors
+// are of a clock that has been set back; they, and all before them, are left out.
 func Recent(points []scale.Point, window time.Duration) []scale.Point {
 	if len(points) == 0 {
 		return nil
@@ -34,10 +40,10 @@ func Recent(points []scale.Point, window time.Duration) []scale.Point {
 	first := len(points) - 1
 	begin := points[first].At.Add(-window)
 	for first > 0 && !points[first-1].At.After(points[first].At) {
-		first--
-		if points[first].At.Before(begin) {
+		if points[first].At.Before(begin) && len(points)-first >= fewest {
 			break
 		}
+		first--
 	}
 	return points[first:]
 }
@@ -54,10 +60,11 @@ func over(metric string, window time.Duration, of aggregate, q float64) operatio
 			return value{kind: unknownKind, name: metric, num: lacksHistory}, nil
 		}
 		recent := Recent(f.history(metric), window)
-		points, before := split(recent, window)
-		if len(points) == 0 {
+		if len(recent) == 0 {
 			return value{kind: unknownKind, name: metric, num: lacksHistory}, nil
 		}
+		usual, settled := interval(recent)
+		points, before := split(recent, window, usual)
 		// The room behind the arguments under way is free until this call returns.
 		x, ok := of(points, before, q, f.args[len(f.args):])
 		if !ok {
@@ -67,8 +74,12 @@ func over(metric string, window time.Duration, of aggregate, q float64) operatio
 			return value{}, fmt.Errorf("the history of %s is out of range", metric)
 		}
 		if f.young == "" {
-			if covered, interval := coverage(recent, window); covered+max(interval, window/10) < window {
+			covered := coverage(recent, window, usual)
+			switch {
+			case covered+max(usual, window/10) < window:
 				f.young = fmt.Sprintf("history of %s covers %s of %s", metric, brief(covered), brief(window))
+			case !settled:
+				f.young = fmt.Sprintf("history of %s has just begun", metric)
 			}
 		}
 		return num(x), nil
@@ -77,25 +88,32 @@ func over(metric string, window time.Duration, of aggregate, q float64) operatio
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// split parts what Recent returned into the points within the window and the one
-// before, which is nil when there is none or a hole behind it.
-func split(recent []scale.Point, window time.Duration) (points []scale.Point, before *scale.Point) {
-	if len(recent) < 2 || !recent[0].At.Before(recent[len(recent)-1].At.Add(-window)) {
-		return recent, nil
+// split parts what Recent returned into the points within the window and the last one
+// before. That one is nil when there is none, when a hole is behind it, and when the
+// first one within is nearer to the beginning of the window.
+func split(recent []scale.Point, window, usual time.Duration) (points []scale.Point, before *scale.Point) {
+	begin := recent[len(recent)-1].At.Add(-window)
+	n := 0
+	for recent[n].At.Before(begin) {
+		n++
 	}
-	if recent[1].At.Sub(recent[0].At) <= holeAfter*interval(recent) {
-		before = &recent[0]
+	points = recent[n:]
+	if n == 0 || points[0].At.Sub(recent[n-1].At) > holeAfter*usual {
+		return points, nil
 	}
-	return recent[1:], before
+	if len(points) > 1 && points[0].At.Sub(begin) < begin.Sub(recent[n-1].At) {
+		return points, nil
+	}
+	return points, &recent[n-1]
 }
 
 // holeAfter is how many intervals without a point make a hole in a history.
 const holeAfter = 3
 
 // interval returns the usual time between the points, by the newest of them: the
-// median, so that neither a hole nor a pass out of turn shows. It is 0 for less than
-// two points.
-func interval(points []scale.Point) time.Duration {
+// median, so that neither a hole nor a pass out of turn shows. It reports false for
+// less than two times between points, of which nobody can say what is usual.
+func interval(points []scale.Point) (time.Duration, bool) {
 	var room [15]time.Duration
 	gaps := room[:0]
 	for i := len(points) - 1; i > 0 && len(gaps) < len(room); i-- {
@@ -104,20 +122,20 @@ func interval(points []scale.Point) time.Duration {
 		}
 	}
 	if len(gaps) == 0 {
-		return 0
+		return 0, false
 	}
 	slices.Sort(gaps)
-	return gaps[(len(gaps)-1)/2]
+	return gaps[(len(gaps)-1)/2], len(gaps) > 1
 }
 
 // coverage returns how much of the window the points tell about, which is all but
-// holes and what is before the first, and the usual time between them.
-func coverage(recent []scale.Point, window time.Duration) (covered, usual time.Duration) {
-	usual = interval(recent)
+// holes and what is before the first.
+func coverage(recent []scale.Point, window, usual time.Duration) time.Duration {
+	covered := time.Duration(0)
 	begin := recent[len(recent)-1].At.Add(-window)
 	for i := 1; i < len(recent); i++ {
 		from, to := recent[i-1].At, recent[i].At
-		if to.Sub(from) > holeAfter*usual {
+		if to.Before(begin) || to.Sub(from) > holeAfter*usual {
 			continue
 		}
 		if from.Before(begin) {
@@ -125,7 +143,7 @@ func coverage(recent []scale.Point, window time.Duration) (covered, usual time.D
 		}
 		covered += to.Sub(from)
 	}
-	return covered, usual
+	return covered
 }
 
 // brief writes a duration to the second, without parts that are zero: 5m, 1h30m.
@@ -196,9 +214,8 @@ func quantile(points []scale.Point, _ *scale.Point, q float64, room []float64) (
 	return min(max(lo*(1-part)+hi*part, lo), hi), true
 }
 
-// rate is the increase of a counter per second, from the last point before the
-// window, where there is one, to the newest. A counter that went down was begun anew
-// at 0.
+// rate is the increase of a counter per second from the point nearest to the beginning
+// of the window to the newest. A counter that went down was begun anew at 0.
 func rate(points []scale.Point, before *scale.Point, _ float64, _ []float64) (float64, bool) {
 	last := points[0]
 	if before != nil {
@@ -217,8 +234,8 @@ func rate(points []scale.Point, before *scale.Point, _ float64, _ []float64) (fl
 	return increase / elapsed, elapsed > 0
 }
 
-// delta is how much more the newest point is than the last from before the window,
-// or the first within.
+// delta is how much more the newest point is than the one nearest to the beginning of
+// the window.
 func delta(points []scale.Point, before *scale.Point, _ float64, _ []float64) (float64, bool) {
 	first := points[0]
 	if before != nil {
@@ -229,7 +246,7 @@ func delta(points []scale.Point, before *scale.Point, _ float64, _ []float64) (f
 }
 
 // history builds a call of a function over history.
-func (b *builder) history(f function, args []ast.Node) operation {
+func (b *builder) history(at ast.Node, f function, args []ast.Node) operation {
 	metric, ok := b.metricArgument(f, args[0])
 	if !ok {
 		return nil
@@ -242,7 +259,7 @@ func (b *builder) history(f function, args []ast.Node) operation {
 	if f.arity > 2 {
 		q, ok = literal(args[2])
 		if !ok || q < 0 || q > 1 {
-			return b.fail(args[2], "the quantile is not a number from 0 to 1", fmt.Sprintf(`write %s(%s, "5m", 0.9)`, f.name, metric))
+			return b.fail(located(args[2], at), "the quantile is not a number from 0 to 1", fmt.Sprintf(`write %s(%s, "5m", 0.9)`, f.name, metric))
 		}
 	}
 	b.names[metric] = true
@@ -295,4 +312,13 @@ func literal(n ast.Node) (float64, bool) {
 		return n.Value, true
 	}
 	return 0, false
+}
+
+// located returns n, or at for a number, which the library puts into another form
+// without its place.
+func located(n, at ast.Node) ast.Node {
+	if n.Location() == (file.Location{}) {
+		return at
+	}
+	return n
 }

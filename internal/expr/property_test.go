@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	lang "github.com/expr-lang/expr"
 	"pgregory.net/rapid"
@@ -133,6 +135,8 @@ func FuzzCompile(f *testing.F) {
 	for _, src := range []string{
 		"ceil(queue_depth / 10)", "max(q, 5)", "min(50, q / zero)", "if q > 5 {2} else {1}", "let x = q; x ?? 3",
 		"gone == nil ? 5 : gone", "sum([q, w, 1])", "-q ^ 2 ** 3", "1 < q < 8 ? 1 : 0", "q | max(9)", "reduce(1..9, #)",
+		`max(avg_over(q, "5m"), quantile_over(w, "1h", 0.9) ?? 1)`, `known(rate_over(q, "1s")) ? 1 : delta_over(q, "24h")`,
+		`hour("Europe/Berlin") * 60 + minute() + weekday("UTC")`, "erlang_c(q, 0.2, 1, 0.95) + drain(w, q, 60)", "let drain = 1; drain",
 		"not (q > 1) ? 1 : 2 // ü", "clamp(q, 1, started)", "'\\x41'", "{a: q}[0]?.b", "((((q))))", "#", "$env",
 	} {
 		f.Add(src, 7.0, 0.0)
@@ -153,6 +157,17 @@ func FuzzCompile(f *testing.F) {
 		}
 		checkEval(t, p, map[string]float64{"q": q, "w": w, "zero": 0})
 		checkEval(t, p, nil)
+		for metric, window := range p.History() {
+			if !slices.Contains(p.Metrics(), metric) || window < expr.MinWindow || window > expr.MaxWindow {
+				t.Fatalf("%q asks for %s of history of %s", src, window, metric)
+			}
+		}
+		e := env(series(time.Minute, 1, w, q, q, w, q))
+		first, firstErr := p.Run(e)
+		second, secondErr := p.Run(e)
+		if first != second || fmt.Sprint(firstErr) != fmt.Sprint(secondErr) || !(first.Value >= 0 && first.Value <= expr.MaxCount) {
+			t.Fatalf("%q: got %+v, %v, then %+v, %v", src, first, firstErr, second, secondErr)
+		}
 	})
 }
 
@@ -163,6 +178,41 @@ func BenchmarkEval(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				if _, err := p.Eval(readings, counts); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkHistory(b *testing.B) {
+	for _, n := range []int{20, 5760} {
+		values := make([]float64, n)
+		for i := range values {
+			values[i] = float64(i * 7 % 13)
+		}
+		e := env(series(15*time.Second, values...))
+		for _, of := range []string{`avg_over(q, "%s")`, `rate_over(q, "%s")`, `quantile_over(q, "%s", 0.9)`} {
+			src := fmt.Sprintf(of, time.Duration(n)*15*time.Second)
+			b.Run(src, func(b *testing.B) {
+				p := mustCompile(b, src)
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := p.Run(e); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkErlang(b *testing.B) {
+	for _, src := range []string{"erlang_c(q, 0.2, 0.1, 0.95)", "erlang_c(1000, 1, 0.1, 0.95)", "erlang_c(9e5, 1, 0.1, 0.95)"} {
+		b.Run(src, func(b *testing.B) {
+			p := mustCompile(b, src)
+			for b.Loop() {
+				if _, err := p.Run(expr.Env{Metrics: readings}); err != nil {
 					b.Fatal(err)
 				}
 			}
