@@ -139,13 +139,15 @@ type IdleMode int
 
 // The modes.
 const (
-	IdleStop IdleMode = iota
-	IdleSuspend
+	IdleStop    IdleMode = iota
+	IdleSuspend          // stops where the platform does not suspend
+	// IdleDestroy has the created count follow the started one, within its own limits:
+	// what is not needed is destroyed, and what is missing is created.
 	IdleDestroy
 )
 
-// ScaleIn is how Machines are taken from service. The zero value stops them at once,
-// the longest running first.
+// ScaleIn is how Machines are taken from service. The zero value stops them at once, in
+// the order of their IDs.
 type ScaleIn struct {
 	Mode IdleMode
 	// Drain is how long a Machine is cordoned before it is taken, unless it is seen
@@ -162,7 +164,9 @@ type ScaleIn struct {
 	// MinLifetime is how long a Machine stays after it was started.
 	MinLifetime time.Duration
 	// Standby is how many Machines that are stopped or suspended stay when created ones
-	// are to be destroyed, and StandbyFor how long each stays.
+	// are to be destroyed, and StandbyFor how long each stays; 0 for as long as there is
+	// room. A target that says nothing of started Machines then has those that it wants
+	// to exist run.
 	Standby    int
 	StandbyFor time.Duration
 }
@@ -172,6 +176,7 @@ type Order int
 
 // The orders.
 const (
-	OldestFirst Order = iota
+	ByID        Order = iota // age does not matter
+	OldestFirst              // the longest in its state
 	NewestFirst
 )

@@ -128,18 +128,29 @@ type Decision struct {
 	Picks Picks `json:"-"`
 }
 
-// Picks is the Machines that a decision starts, stops and destroys, and how many
-// it creates. They are disjoint.
+// Picks is the Machines that a decision changes, and how many it creates. They are
+// disjoint.
 type Picks struct {
+	Undrain []Member // taken back into service, or rid of a mark that is left
 	Start   []Member
 	Spare   []Member // could be started as well, in order
+	Drain   []Member // taken out of service, to be stopped once idle
 	Stop    []Member
+	Suspend []Member
 	Destroy []Member
-	Create  int
-	Launch  int // how many of the created boot at once
+	// Until is when Machines that are drained now may be taken even if they still work.
+	Until  time.Time
+	Create int
+	Launch int // how many of the created boot at once
 	// Names are those of creates that were not answered and may yet come true, in
 	// order. They come before other names, so that none is made besides.
 	Names []string
+}
+
+// Empty reports whether nothing is to be done.
+func (p Picks) Empty() bool {
+	return p.Create == 0 && len(p.Undrain) == 0 && len(p.Start) == 0 && len(p.Drain) == 0 &&
+		len(p.Stop) == 0 && len(p.Suspend) == 0 && len(p.Destroy) == 0
 }
 
 // Line tells the decision in one line for logs and tables, such as
@@ -178,7 +189,7 @@ const (
 	Ready                 // started
 	Booting               // on its way to started
 	Standby               // can be started: suspended, stopped, or created without launching
-	Draining              // on its way to stopped or suspended
+	Draining              // on its way to stopped or suspended, or runs and is taken out of service by us
 	Broken                // failed, or stuck on its way
 	Reserved              // taken out of service by a person (cordoned): counted, not touched
 	Lost                  // its host does not answer: last known state, not touched
@@ -200,4 +211,9 @@ type Member struct {
 	// Late marks a Machine on which an action lately failed or was not answered:
 	// others like it go first.
 	Late bool
+}
+
+// Leaving reports whether the Machine runs and was taken out of service by us.
+func (m Member) Leaving() bool {
+	return m.Class == Draining && m.State != StateStopping && m.State != StateSuspending
 }

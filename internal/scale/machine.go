@@ -127,6 +127,26 @@ func (m Machine) Release() string {
 	return m.Metadata[MetaReleaseID]
 }
 
+// Drained reports whether the Machine bears our mark: we took it out of service, or
+// were about to.
+func (m Machine) Drained() bool { return m.Metadata[MetaDrain] != "" }
+
+// DrainedUntil returns when a drained Machine may be taken even if it still works;
+// false when its mark does not say.
+func (m Machine) DrainedUntil() (time.Time, bool) {
+	until, err := time.Parse(time.RFC3339, m.Metadata[MetaDrain])
+	return until, err == nil
+}
+
+// Since is when the Machine entered its state, as far as is known. Another change, such
+// as of metadata, may have made it later than it was.
+func (m Machine) Since() time.Time {
+	if m.UpdatedAt.IsZero() {
+		return m.CreatedAt
+	}
+	return m.UpdatedAt
+}
+
 // Lease is a lease on a Machine as others see it; the nonce is not part of it.
 type Lease struct {
 	Owner       string

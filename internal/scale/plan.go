@@ -31,6 +31,12 @@ type Action struct {
 	Machine    MachineID `json:"machine,omitempty"`
 	State      State     `json:"state,omitempty"`
 	InstanceID string    `json:"instance_id,omitempty"`
+	// Drained says that the Machine bore our mark. Started Machines that do are out of
+	// service already: to stop one changes no count.
+	Drained bool `json:"drained,omitempty"`
+
+	// Until is, for Drain only, when the Machine may be taken even if it still works.
+	Until time.Time `json:"until,omitzero"`
 
 	// Region is where the Machine is, or for Create where it shall be.
 	Region Region `json:"region"`
@@ -45,6 +51,9 @@ type Action struct {
 	Template  MachineID `json:"template,omitempty"`  // the Machine to clone
 	Launch    bool      `json:"launch,omitempty"`    // boot at once
 	Fallbacks []Region  `json:"fallbacks,omitempty"` // where else, in order, when Region lacks capacity
+	// Omit is a key of the template's metadata that the new Machine does not inherit;
+	// empty for none.
+	Omit string `json:"omit,omitempty"`
 
 	Reason string `json:"reason"`
 }
