@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/expr-lang/expr/ast"
@@ -133,34 +134,25 @@ func interval(points []scale.Point) (time.Duration, bool) {
 func coverage(recent []scale.Point, window, usual time.Duration) time.Duration {
 	covered := time.Duration(0)
 	begin := recent[len(recent)-1].At.Add(-window)
-	for i := 1; i < len(recent); i++ {
-		from, to := recent[i-1].At, recent[i].At
-		if to.Before(begin) || to.Sub(from) > holeAfter*usual {
-			continue
+	from := recent[0].At.Sub(begin)
+	for _, p := range recent[1:] {
+		to := p.At.Sub(begin)
+		if to > 0 && to-from <= holeAfter*usual {
+			covered += to - max(from, 0)
 		}
-		if from.Before(begin) {
-			from = begin
-		}
-		covered += to.Sub(from)
+		from = to
 	}
 	return covered
 }
 
 // brief writes a duration to the second, without parts that are zero: 5m, 1h30m.
 func brief(d time.Duration) string {
-	d = d.Round(time.Second)
-	h, m, s := d/time.Hour, d%time.Hour/time.Minute, d%time.Minute/time.Second
-	text := ""
-	for _, part := range []struct {
-		n    time.Duration
-		unit string
-	}{{h, "h"}, {m, "m"}, {s, "s"}} {
-		if part.n > 0 {
-			text += fmt.Sprintf("%d%s", part.n, part.unit)
-		}
+	text := d.Round(time.Second).String()
+	if short, ok := strings.CutSuffix(text, "m0s"); ok {
+		text = short + "m"
 	}
-	if text == "" {
-		return "0s"
+	if short, ok := strings.CutSuffix(text, "h0m"); ok {
+		text = short + "h"
 	}
 	return text
 }
@@ -203,6 +195,7 @@ func average(points []scale.Point, _ *scale.Point, _ float64, _ []float64) (floa
 // quantile interpolates between the two points next to the rank q(n-1), as
 // Prometheus does in quantile_over_time.
 func quantile(points []scale.Point, _ *scale.Point, q float64, room []float64) (float64, bool) {
+	room = slices.Grow(room, len(points))
 	for _, p := range points {
 		room = append(room, p.Value)
 	}

@@ -205,7 +205,12 @@ func (p *Program) UsesCounts() bool { return p.counts }
 
 // History returns the metrics whose history the expression asks for, each with its
 // longest window. It is empty for an expression that asks for none.
-func (p *Program) History() map[string]time.Duration { return maps.Clone(p.windows) }
+func (p *Program) History() map[string]time.Duration {
+	if len(p.windows) == 0 {
+		return nil // asked in every pass over every target
+	}
+	return maps.Clone(p.windows)
+}
 
 // Fixed reports whether the expression refers to nothing that changes: no metric, no
 // count and not the time.

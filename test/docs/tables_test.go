@@ -7,8 +7,10 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/expr"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
 // TestExpressions evaluates every row of the tables of docs/expressions.md whose
@@ -42,7 +44,7 @@ func TestExpressions(t *testing.T) {
 		}
 		checked++
 	}
-	if checked < 40 {
+	if checked < 80 {
 		t.Fatalf("only %d expressions were found", checked)
 	}
 	functions := section(t, "docs/expressions.md", "## Functions")
@@ -60,46 +62,63 @@ func TestExpressions(t *testing.T) {
 }
 
 // evaluate returns the value of an expression as the tables write it. with is
-// "name=value …", with names of counts and of metrics.
+// "name=value …", with names of counts and of metrics, and of now. Several values
+// with commas between are the history of a metric, a minute apart.
 func evaluate(source, with string, count bool) (string, error) {
-	var counts expr.Counts
+	env := expr.Env{Metrics: map[string]float64{}, Now: time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)}
+	history := map[string][]scale.Point{}
+	env.History = func(metric string) []scale.Point { return history[metric] }
+	number := map[string]*int{
+		"created": &env.Counts.Created, "started": &env.Counts.Started, "starting": &env.Counts.Starting,
+		"stopped": &env.Counts.Stopped, "suspended": &env.Counts.Suspended,
+	}
 	var metrics []string
-	known := map[string]float64{}
 	for pair := range strings.FieldsSeq(with) {
 		name, text, _ := strings.Cut(pair, "=")
-		value, err := strconv.ParseFloat(text, 64)
-		if err != nil && text != "unknown" {
-			return "", fmt.Errorf("%s is neither a number nor unknown", pair)
-		}
-		switch name {
-		case "created":
-			counts.Created = int(value)
-		case "started":
-			counts.Started = int(value)
-		case "starting":
-			counts.Starting = int(value)
-		case "stopped":
-			counts.Stopped = int(value)
-		case "suspended":
-			counts.Suspended = int(value)
-		default:
-			metrics = append(metrics, name)
-			if text != "unknown" {
-				known[name] = value
+		if name == "now" {
+			var err error
+			if env.Now, err = time.Parse(time.RFC3339, text); err != nil {
+				return "", err
 			}
+			continue
+		}
+		if n := number[name]; n != nil {
+			var err error
+			if *n, err = strconv.Atoi(text); err != nil {
+				return "", err
+			}
+			continue
+		}
+		metrics = append(metrics, name)
+		values := strings.Split(text, ",")
+		for i, text := range values {
+			delete(env.Metrics, name)
+			if text == "unknown" {
+				continue
+			}
+			value, err := strconv.ParseFloat(text, 64)
+			if err != nil {
+				return "", fmt.Errorf("%s is neither a number nor unknown", pair)
+			}
+			env.Metrics[name] = value
+			at := env.Now.Add(-time.Minute * time.Duration(len(values)-1-i))
+			history[name] = append(history[name], scale.Point{At: at, Value: value})
 		}
 	}
 	p, err := expr.Compile(source, metrics)
 	if err != nil {
 		return "", err
 	}
-	if count {
-		n, err := p.Count(known, counts)
-		return strconv.Itoa(n), err
-	}
-	value, err := p.Eval(known, counts)
+	r, err := p.Run(env)
 	if _, unknown := errors.AsType[*expr.UnknownMetricError](err); unknown {
 		return "no value", nil
 	}
-	return strconv.FormatFloat(value, 'g', -1, 64), err
+	if count {
+		return strconv.Itoa(r.Count()), err
+	}
+	value := strconv.FormatFloat(r.Value, 'g', -1, 64)
+	if r.Young != "" {
+		value += ", young: " + r.Young
+	}
+	return value, err
 }
