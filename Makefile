@@ -78,7 +78,7 @@ benchstat: ## compare two outputs of make bench (OLD=file NEW=file)
 	$(TOOL) benchstat $(OLD) $(NEW)
 
 .PHONY: bench-fleet
-bench-fleet: build ## measure fleets of 100 to 10,000 simulated apps, in ten minutes (ARGS=flags)
+bench-fleet: build ## measure fleets of 100 to 10,000 simulated apps, in fifteen minutes (ARGS=flags)
 	$(GO) run ./test/benchfleet -bin bin $(ARGS)
 
 .PHONY: fuzz
