@@ -37,7 +37,7 @@ var rules = []rule{
 	{"internal/forecast", 1, scale(), whyCore},
 	{"internal/schedule", 1, scale(), whyCore},
 	{"internal/place", 1, scale(), whyCore},
-	{"internal/policy", 1, scale("internal/expr", "internal/forecast", "internal/place"), whyCore},
+	{"internal/policy", 1, scale("internal/expr", "internal/forecast", "internal/place", "internal/schedule"), whyCore},
 	{"internal/plan", 1, scale("internal/place", "internal/policy"), whyCore},
 	{"internal/decide", 1, scale(core...), whyCore},
 
