@@ -2,9 +2,9 @@
 // each above the one before: the defaults, a YAML file, the environment (FAS_*
 // and the FLY_* variables of the official clients), and command-line flags.
 //
-// Load has no side effects. It opens no file and reads no process state: the
-// content of the file and the environment are arguments, so that serve, eval,
-// validate, a reload and the tests all load the same way.
+// Load has no side effects. It opens no file (but the database of time zones) and
+// reads no process state: the content of the file and the environment are arguments,
+// so that serve, eval, validate, a reload and the tests all load the same way.
 //
 // Every problem is reported in one run, each with its place and, where it is
 // known, what would be right. Problems and warnings never hold a secret: the

@@ -45,6 +45,10 @@ func documentation() []documented {
 			{"initial-machine-state", "`started`", "`started` boots a created Machine at once; `stopped` leaves it for a start, by the autoscaler or Fly Proxy."},
 			{keyRegions, "the regions in use", "Where Machines may be created: spread evenly, the next one where one is full. Without it they are created where the one that is cloned is. In the file a list; elsewhere `iad,ord`."},
 		}},
+		{"How they are followed", []documentedRow{
+			{"profile", "", "A set of rules to begin with, for `web`, `queue` or `batch`: see [the rules](#rules). Targets without one have that of the top level."},
+			{"FAS_PAUSE", "", "What every target is kept from, whatever its own `limits.pause`: `none`, `up`, `down` or `all`."},
+		}},
 		{"What the expressions know", []documentedRow{
 			{keyCollectors, "", "The metrics: see [Metrics](#metrics)."},
 			{"FAS_PROMETHEUS_METRIC_NAME", "", "One metric without a file: its name in expressions."},
@@ -129,6 +133,7 @@ func TestSettingsAreDocumented(t *testing.T) {
 			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", code(n.yaml, ""), code(n.env, ""), code(n.flag, "-"), standard, row.meaning)
 		}
 	}
+	writeRules(t, &b)
 	b.WriteString("\n")
 	for name := range all {
 		t.Errorf("%s is not documented: add it to documentation()", name)
@@ -193,7 +198,19 @@ func TestDocumentedBounds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	behavior, err := os.ReadFile("../../docs/behavior.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, k := range scheduleKeys {
+		if !strings.Contains(string(behavior), "`"+k.yaml+"`") {
+			t.Errorf("docs/behavior.md does not tell of the key %s", k.yaml)
+		}
+	}
 	var keys []string
+	for _, k := range rateKeys {
+		keys = append(keys, k.yaml)
+	}
 	for _, k := range collectorKeys {
 		keys = append(keys, k.yaml)
 	}

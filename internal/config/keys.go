@@ -25,6 +25,8 @@ var scalars = []setting{
 		yaml: "process-group", env: "FAS_PROCESS_GROUP", flag: "process-group", field: func(r *raw) *text { return &r.flat.processGroup },
 		usage: "scale the Machines of this process `group` and leave the others alone (default app)",
 	},
+	{yaml: "profile", env: "FAS_PROFILE", field: func(r *raw) *text { return &r.flat.profile }},
+	{env: "FAS_PAUSE", field: func(r *raw) *text { return &r.pause }},
 	{yaml: "initial-machine-state", env: "FAS_INITIAL_MACHINE_STATE", field: func(r *raw) *text { return &r.flat.initialState }},
 	{yaml: "api-token", env: "FAS_API_TOKEN", field: func(r *raw) *text { return &r.flat.apiToken }},
 	{
@@ -120,21 +122,26 @@ var targetKeys = []struct {
 	{"app-name", func(t *rawTarget) *text { return &t.appName }},
 	{"org", func(t *rawTarget) *text { return &t.org }},
 	{"process-group", func(t *rawTarget) *text { return &t.processGroup }},
+	{"profile", func(t *rawTarget) *text { return &t.profile }},
 	{"initial-machine-state", func(t *rawTarget) *text { return &t.initialState }},
 	{"api-token", func(t *rawTarget) *text { return &t.apiToken }},
 }
 
 // collectorKeys are the keys of an element of metric-collectors.
 var collectorKeys = []struct {
-	yaml  string
-	field func(*rawCollector) *text
+	yaml     string
+	required bool
+	field    func(*rawCollector) *text
 }{
-	{"type", func(c *rawCollector) *text { return &c.kind }},
-	{"metric-name", func(c *rawCollector) *text { return &c.metricName }},
-	{"address", func(c *rawCollector) *text { return &c.address }},
-	{"query", func(c *rawCollector) *text { return &c.query }},
-	{"group-by", func(c *rawCollector) *text { return &c.groupBy }},
-	{"token", func(c *rawCollector) *text { return &c.apiToken }},
+	{"type", true, func(c *rawCollector) *text { return &c.kind }},
+	{"metric-name", true, func(c *rawCollector) *text { return &c.metricName }},
+	{"address", true, func(c *rawCollector) *text { return &c.address }},
+	{"query", true, func(c *rawCollector) *text { return &c.query }},
+	{"group-by", false, func(c *rawCollector) *text { return &c.groupBy }},
+	{"by-machine", false, func(c *rawCollector) *text { return &c.byMachine }},
+	{"on-empty", false, func(c *rawCollector) *text { return &c.onEmpty }},
+	{"max-age", false, func(c *rawCollector) *text { return &c.maxAge }},
+	{"token", false, func(c *rawCollector) *text { return &c.apiToken }},
 }
 
 // bareVariables are the keys in which $NAME is expanded, and not ${NAME} alone:

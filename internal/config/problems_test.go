@@ -37,7 +37,7 @@ func TestProblems(t *testing.T) {
 			input{yaml: strings.Replace(collector, "query", "qurey", 1)},
 			"f.yml:4:3: metric-collectors[0]: query is required\nf.yml:7:3: metric-collectors[0].qurey: unknown key, did you mean \"query\"?",
 		},
-		{"strange key", input{yaml: "targets:\n- {app-name: a, started-machine-count: 1, interval: 3s}\n"}, "f.yml:2:43: targets[0].interval: unknown key, known here: api-token, app-name, created-machine-count, initial-machine-state, max-created-machine-count, max-started-machine-count, metric-collectors, min-created-machine-count, min-started-machine-count, org, process-group, regions, started-machine-count"},
+		{"strange key", input{yaml: "targets:\n- {app-name: a, started-machine-count: 1, interval: 3s}\n"}, "f.yml:2:43: targets[0].interval: unknown key, known here: api-token, app-name, behavior, created-machine-count, initial-machine-state, limits, max-created-machine-count, max-started-machine-count, metric-collectors, min-created-machine-count, min-started-machine-count, on-loss, org, process-group, profile, regions, scale-in, scale-to-zero, schedules, started-machine-count"},
 		{"key twice", input{yaml: ok + "app-name: b\n"}, "f.yml:3:1: app-name: the key is there twice, first in line 1"},
 		{"list as key", input{yaml: ok + "? [a]\n: 1\n"}, "f.yml:3:3: want a key, got a list"},
 

@@ -210,6 +210,8 @@ func FuzzLoad(f *testing.F) {
 	const secret = "hunter2-secret"
 	f.Add(everyKey)
 	f.Add(ok)
+	f.Add(everyRule)
+	f.Add(strings.ReplaceAll(strings.ReplaceAll(everyRule, "{", "{'$SECRET': 1, "), ": 1", ": ${SECRET}"))
 	for _, file := range []string{"fly-autoscaler.yml", "multi-app.yml", "targets.yml"} {
 		content, err := os.ReadFile("../../examples/" + file)
 		if err != nil {

@@ -76,6 +76,7 @@ type rawCollector struct {
 	origin origin
 
 	kind, metricName, address, query, groupBy, apiToken text
+	byMachine, onEmpty, maxAge                          text
 }
 
 // rawTarget is one target, or the top level in its part as a target.
@@ -85,10 +86,12 @@ type rawTarget struct {
 	org              text
 	processGroup     text
 	initialState     text
+	profile          text
 	apiToken         text
 	created, started rawGroup
 	regions          []text
 	collectors       []rawCollector
+	rules            rawRules
 }
 
 // declared reports whether the top level is a target of its own.
@@ -105,6 +108,7 @@ type raw struct {
 	verbose, listen, dryRun                 text
 	logFormat, logLevel                     text
 	machinesURL, graphQLURL                 text
+	pause                                   text // of all targets
 
 	// prometheus is the collector of the environment and flags.
 	prometheus rawCollector
@@ -125,6 +129,9 @@ func merge(a, b raw) raw {
 	}
 	if b.flat.collectors != nil {
 		out.flat.collectors = b.flat.collectors
+	}
+	if len(b.flat.rules) > 0 {
+		out.flat.rules = b.flat.rules
 	}
 	if b.targets != nil {
 		out.targets = b.targets

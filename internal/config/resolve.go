@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/expr"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
 
@@ -20,6 +21,13 @@ import (
 type resolver struct {
 	*reporter
 	settings Settings
+	pause    text // FAS_PAUSE, which holds for every target
+}
+
+// metricNames are the metrics that a target knows.
+type metricNames struct {
+	names     []string // all
+	byMachine []string // those with a value for each Machine, which expressions have no use for
 }
 
 // globals resolves what is not part of a target.
@@ -53,6 +61,7 @@ func (r *resolver) globals(m raw) {
 
 // targets resolves the flat target and those of the list.
 func (r *resolver) targets(m raw, in Input) {
+	r.pause = m.pause
 	shared, names := r.collectors(m.flat.collectors)
 	flat := m.flat
 	if flat.declared() {
@@ -67,6 +76,10 @@ func (r *resolver) targets(m raw, in Input) {
 		if !t.apiToken.set() {
 			t.apiToken = flat.apiToken
 		}
+		if !t.profile.set() {
+			t.profile = flat.profile
+		}
+		t.rules = t.rules.inherit(flat.rules)
 		collectors, known := shared, names
 		if len(t.collectors) > 0 {
 			collectors, known = r.collectors(t.collectors)
@@ -93,7 +106,7 @@ func (r *resolver) orphans(flat rawTarget) {
 	}
 }
 
-func (r *resolver) target(t rawTarget, name string, collectors []Collector, metrics []string) {
+func (r *resolver) target(t rawTarget, name string, collectors []Collector, metrics metricNames) {
 	out := Target{Name: name, Org: t.org.value, Group: scale.DefaultProcessGroup, APIToken: scale.Secret(t.apiToken.value), Launch: true}
 	out.AppPattern = r.appName(t)
 	if t.processGroup.set() {
@@ -112,7 +125,14 @@ func (r *resolver) target(t rawTarget, name string, collectors []Collector, metr
 	if !t.created.set() && !t.started.set() {
 		r.problem(t.where(), "there is no count", "set started-machine-count or created-machine-count, or their min- and max- forms")
 	}
+	out.Rules = r.rules(t.profile, t.rules, metrics, &out)
+	if r.pause.set() {
+		oneOf(pauses, func(o *Rules) *policy.Pause { return &o.Limits.Pause })(&ruleResolver{resolver: r}, r.pause, &out.Rules)
+	}
 	for _, c := range collectors {
+		if c.MachineLabel != "" && c.GroupBy == "" && out.Wildcard() && !namesApp(c.Query) {
+			r.problem(t.appName.origin, fmt.Sprintf("the metric %q would bring the Machines of every app to each", c.MetricName), "name $APP_NAME in its query, or set group-by")
+		}
 		// Fly's metrics are read with a token of the platform, so that the one
 		// we have will do. It goes to the platform's own address only.
 		if c.Token == "" && sameServer(c.Address, r.settings.GraphQLURL) {
@@ -185,7 +205,7 @@ func (r *resolver) region(t text) scale.Region {
 }
 
 // group compiles the three counts of created, or of started, Machines.
-func (r *resolver) group(g rawGroup, metrics []string) (lowest, highest *expr.Program) {
+func (r *resolver) group(g rawGroup, metrics metricNames) (lowest, highest *expr.Program) {
 	if g.exact.set() {
 		p := r.expression(g.exact, metrics)
 		return p, p
@@ -206,11 +226,11 @@ func (r *resolver) group(g rawGroup, metrics []string) (lowest, highest *expr.Pr
 	return lowest, highest
 }
 
-func (r *resolver) expression(t text, metrics []string) *expr.Program {
+func (r *resolver) expression(t text, metrics metricNames) *expr.Program {
 	if !t.set() {
 		return nil
 	}
-	p, err := expr.Compile(t.value, metrics)
+	p, err := expr.Compile(t.value, metrics.names)
 	if e, ok := errors.AsType[*expr.Error](err); ok {
 		if t.expanded {
 			r.problem(t.origin, "the expression is not valid with its variables filled in", "write it without ${…} to see why")
@@ -219,6 +239,16 @@ func (r *resolver) expression(t text, metrics []string) *expr.Program {
 		line, column := t.origin.at(e.Offset)
 		r.problemAt(t.origin, line, column, e.Message, e.Hint)
 		return nil
+	}
+	for _, name := range p.Metrics() {
+		if slices.Contains(metrics.byMachine, name) {
+			at := t.origin
+			if !t.expanded {
+				word := regexp.MustCompile(`\b` + name + `\b`).FindStringIndex(t.value)
+				at.line, at.column = t.origin.at(word[0])
+			}
+			r.problem(at, fmt.Sprintf("the metric %q is by Machine, for scale-in.busy alone", name), "declare a second one without by-machine")
+		}
 	}
 	if p.Fixed() {
 		if _, err := p.Run(expr.Env{}); err != nil && !t.expanded {
@@ -230,7 +260,7 @@ func (r *resolver) expression(t text, metrics []string) *expr.Program {
 
 // collectors resolves a list of collectors, and returns the names that
 // expressions may use.
-func (r *resolver) collectors(list []rawCollector) (out []Collector, names []string) {
+func (r *resolver) collectors(list []rawCollector) (out []Collector, names metricNames) {
 	lines := map[string]origin{}
 	for _, c := range list {
 		r.required(c)
@@ -248,13 +278,24 @@ func (r *resolver) collectors(list []rawCollector) (out []Collector, names []str
 				r.problem(c.metricName.origin, fmt.Sprintf("%s is already the name of another metric", c.metricName.quoted()), "see "+first.String())
 			}
 			lines[c.metricName.value] = c.metricName.origin
-			names = append(names, c.metricName.value)
+			names.names = append(names.names, c.metricName.value)
+			if c.byMachine.set() {
+				names.byMachine = append(names.byMachine, c.metricName.value)
+			}
 		}
 		one := Collector{Type: c.kind.value, MetricName: c.metricName.value, Query: c.query.value, GroupBy: c.groupBy.value, Token: scale.Secret(c.apiToken.value)}
 		r.url(c.address, &one.Address)
 		if c.groupBy.set() {
 			r.groupBy(c)
 		}
+		if c.byMachine.set() {
+			r.byMachine(c)
+			one.MachineLabel = c.byMachine.value
+		}
+		if c.onEmpty.set() {
+			one.EmptyIsZero = r.oneOf(c.onEmpty, "unknown", "zero") == "zero"
+		}
+		r.duration(c.maxAge, &one.MaxAge, time.Second, longestWait)
 		out = append(out, one)
 	}
 	return out, names
@@ -268,15 +309,30 @@ func (r *resolver) groupBy(c rawCollector) {
 	switch {
 	case !label.MatchString(c.groupBy.value):
 		r.problem(c.groupBy.origin, fmt.Sprintf("%s is not the name of a label", c.groupBy.quoted()), `such as "app"`)
-	case strings.Contains(c.query.value, "$APP_NAME"), strings.Contains(c.query.value, "${APP_NAME}"):
+	case namesApp(c.query.value):
 		r.problem(c.groupBy.origin, "group-by goes with a query about all apps at once, and this one names $APP_NAME", "leave one of the two out: sum by (app) (queue_depth)")
 	}
+}
+
+// byMachine checks the label by which a query's rows are given to Machines.
+func (r *resolver) byMachine(c rawCollector) {
+	switch {
+	case !label.MatchString(c.byMachine.value):
+		r.problem(c.byMachine.origin, fmt.Sprintf("%s is not the name of a label", c.byMachine.quoted()), `such as "instance"`)
+	case c.groupBy.value == c.byMachine.value:
+		r.problem(c.byMachine.origin, "the same label cannot tell apart both apps and Machines", "")
+	}
+}
+
+// namesApp reports whether a query is about the app being scaled.
+func namesApp(query string) bool {
+	return strings.Contains(query, "$APP_NAME") || strings.Contains(query, "${APP_NAME}")
 }
 
 // required reports the missing keys of a collector.
 func (r *resolver) required(c rawCollector) {
 	for _, k := range collectorKeys {
-		if k.yaml == "token" || k.yaml == "group-by" || k.field(&c).set() {
+		if !k.required || k.field(&c).set() {
 			continue
 		}
 		hint := ""

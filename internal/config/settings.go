@@ -59,6 +59,8 @@ type Target struct {
 	MinStarted, MaxStarted *expr.Program
 
 	Collectors []Collector // names are unique
+
+	Rules
 }
 
 // Wildcard reports whether the target is for every app that matches a pattern.
@@ -74,7 +76,14 @@ type Collector struct {
 	// GroupBy is the label by which the rows of a query about all apps at once are
 	// given to apps; empty for a query that is asked for each app, or grouped by us.
 	GroupBy string
-	Token   scale.Secret
+	// MachineLabel is the label that tells the rows of the query apart by Machine;
+	// empty for a metric of the whole app.
+	MachineLabel string
+	// EmptyIsZero takes an answer without a value for 0.
+	EmptyIsZero bool
+	// MaxAge is how old a value may be; 0 for what follows from the interval.
+	MaxAge time.Duration
+	Token  scale.Secret
 }
 
 // CollectorTypes are the valid types of a collector.

@@ -222,7 +222,7 @@ func (d *decoder) scalar(n *yaml.Node, path, key string) text {
 }
 
 func (d *decoder) top(n *yaml.Node) raw {
-	known := []string{keyRegions, keyCollectors, keyTargets}
+	known := append([]string{keyRegions, keyCollectors, keyTargets}, ruleSections...)
 	for _, s := range scalars {
 		if s.yaml != "" {
 			known = append(known, s.yaml)
@@ -253,7 +253,7 @@ func (d *decoder) top(n *yaml.Node) raw {
 }
 
 func (d *decoder) target(n *yaml.Node, path string) rawTarget {
-	known := []string{keyRegions, keyCollectors}
+	known := append([]string{keyRegions, keyCollectors}, ruleSections...)
 	for _, k := range targetKeys {
 		known = append(known, k.yaml)
 	}
@@ -273,7 +273,7 @@ func (d *decoder) target(n *yaml.Node, path string) rawTarget {
 }
 
 // lists reads what the top level and the elements of targets have in common:
-// counts, regions and collectors.
+// counts, regions, collectors and rules.
 func (d *decoder) lists(out *rawTarget, entries map[string]entry, path string) {
 	for _, c := range countSettings {
 		if e, ok := entries[c.yaml]; ok {
@@ -291,6 +291,7 @@ func (d *decoder) lists(out *rawTarget, entries map[string]entry, path string) {
 			out.collectors = append(out.collectors, d.collector(element, fmt.Sprintf("%s[%d]", join(path, keyCollectors), i)))
 		}
 	}
+	out.rules = d.rules(entries, path)
 }
 
 // regions is a list, or one value with commas as in the environment.
