@@ -16,6 +16,7 @@ var (
 	declared = []string{"q", "w", "zero", "gone", "lost", "huge", "neg"}
 	readings = map[string]float64{"q": 7, "w": 2.5, "zero": 0, "huge": 1e300, "neg": -2.5}
 	counts   = expr.Counts{Created: 10, Started: 4, Starting: 1, Stopped: 3, Suspended: 2}
+	present  = expr.Env{Metrics: readings, Counts: counts}
 )
 
 func mustCompile(t testing.TB, src string) *expr.Program {
@@ -117,11 +118,11 @@ func TestEval(t *testing.T) {
 		{"zero > 1 and gone > 1 ? 1 : 2", 2},
 		{"zero == 0 or gone > 1 ? 1 : 2", 1},
 	} {
-		got, err := mustCompile(t, test.src).Eval(readings, counts)
+		got, err := mustCompile(t, test.src).Run(present)
 		if err != nil {
 			t.Errorf("%s: %v", test.src, err)
-		} else if got != test.want {
-			t.Errorf("%s: got %g, want %g", test.src, got, test.want)
+		} else if want := (expr.Result{Value: test.want}); got != want {
+			t.Errorf("%s: got %+v, want %+v", test.src, got, want)
 		}
 	}
 }
@@ -148,8 +149,8 @@ func TestEvalErrors(t *testing.T) {
 		{"max(1, q > 5 ? nil : 1)", "nil stands where a number is needed"},
 	} {
 		p := mustCompile(t, test.src)
-		if got, err := p.Eval(readings, counts); err == nil {
-			t.Errorf("%s: got %g, want error %q", test.src, got, test.want)
+		if got, err := p.Run(present); err == nil {
+			t.Errorf("%s: got %+v, want error %q", test.src, got, test.want)
 		} else if err.Error() != test.want {
 			t.Errorf("%s: got error %q, want %q", test.src, err, test.want)
 		}
@@ -164,7 +165,7 @@ func TestUnknownMetric(t *testing.T) {
 		"ceil(gone)", "clamp(1, gone, 3)", "let x = gone; x", "(lost ?? 1) + gone", "lost ?? gone",
 		"q > 5 ? gone : 1", "gone == nil ? gone : 1", "gone < 1 or true ? 1 : 2",
 	} {
-		_, err := mustCompile(t, src).Eval(readings, counts)
+		_, err := mustCompile(t, src).Run(present)
 		unknown, ok := errors.AsType[*expr.UnknownMetricError](err)
 		if !ok {
 			t.Errorf("%s: got error %v, want an UnknownMetricError", src, err)
@@ -176,12 +177,9 @@ func TestUnknownMetric(t *testing.T) {
 
 func TestCount(t *testing.T) {
 	for src, want := range map[string]int{"0.4": 0, "0.5": 1, "2.5": 3, "3.49": 3, "-7": 0, "1e6": 1_000_000} {
-		if got, err := mustCompile(t, src).Count(nil, counts); err != nil || got != want {
-			t.Errorf("%s: got %d, %v, want %d", src, got, err, want)
+		if got, err := mustCompile(t, src).Run(expr.Env{}); err != nil || got.Count() != want {
+			t.Errorf("%s: got %+v, %v, want %d", src, got, err, want)
 		}
-	}
-	if got, err := mustCompile(t, "gone").Count(nil, counts); err == nil {
-		t.Errorf("gone: got %d, want an error", got)
 	}
 }
 
@@ -270,8 +268,8 @@ func TestMetricHidesCount(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := p.Eval(map[string]float64{"started": 42}, counts); err != nil || got != 42 {
-		t.Errorf("got %g, %v, want 42", got, err)
+	if got, err := p.Run(expr.Env{Metrics: map[string]float64{"started": 42}, Counts: counts}); err != nil || got.Value != 42 {
+		t.Errorf("got %+v, %v, want 42", got, err)
 	}
 	if p.UsesCounts() {
 		t.Error("uses counts, though the name is a metric's")

@@ -80,7 +80,8 @@ func TestAgreesWithTheLibrary(t *testing.T) {
 			t.Fatalf("the library does not run %s: %v", src, err)
 		}
 		want := out.(float64)
-		got, err := program.Eval(readings, counts)
+		result, err := program.Run(present)
+		got := result.Value
 		switch {
 		case err != nil:
 			// A reason is due only when the library has no usable result either,
@@ -121,13 +122,9 @@ func TestEvalBounds(t *testing.T) {
 type fataler interface{ Fatalf(string, ...any) }
 
 func checkEval(t fataler, p *expr.Program, metrics map[string]float64) {
-	got, err := p.Eval(metrics, counts)
-	if err == nil && !(got >= 0 && got <= expr.MaxCount) {
-		t.Fatalf("%s with %v: got %g, out of bounds", p, metrics, got)
-	}
-	n, countErr := p.Count(metrics, counts)
-	if (err == nil) != (countErr == nil) || err == nil && n != int(math.Round(got)) {
-		t.Fatalf("%s with %v: got count %d, %v for value %g, %v", p, metrics, n, countErr, got, err)
+	got, err := p.Run(expr.Env{Metrics: metrics, Counts: counts})
+	if err == nil && !(got.Value >= 0 && got.Value <= expr.MaxCount && math.Abs(float64(got.Count())-got.Value) <= 0.5) {
+		t.Fatalf("%s with %v: got %+v, a count of %d", p, metrics, got, got.Count())
 	}
 }
 
@@ -177,7 +174,7 @@ func BenchmarkEval(b *testing.B) {
 			p := mustCompile(b, src)
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := p.Eval(readings, counts); err != nil {
+				if _, err := p.Run(present); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -40,8 +40,12 @@ func erlangC(args []float64) (float64, error) {
 	if load >= MaxCount {
 		return math.Inf(1), nil
 	}
-	blocked := 1.0
-	for c := 1.0; c <= MaxCount; c++ {
+	// A step takes an error in B by the factor c/a or less, so that of a start that far
+	// below a less than exp(-12²/2) is left at a: the work grows with √a only. B(c) is
+	// then close to 1 - c/a.
+	start := max(0, math.Floor(load-12*math.Sqrt(load)))
+	blocked := 1 - start/load
+	for c := start + 1; c <= MaxCount; c++ {
 		blocked = load * blocked / (c + load*blocked)
 		if c <= load {
 			continue

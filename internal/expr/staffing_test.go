@@ -113,6 +113,26 @@ func TestErlangDefinition(t *testing.T) {
 	})
 }
 
+// Large loads too, for which only the last steps of the recursion are made.
+func TestErlangOfLargeLoads(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ load, maxWait, share float64 }{
+		{143, 0, 0.9}, {144.5, 0, 0.9}, {145, 0.5, 0.5}, {150, 0, 0.999999}, {1000, 0, 0}, {1000.25, 0.01, 0.95}, {20_000, 0, 0.01}, {20_000, 0.001, 0.99},
+	} {
+		r, err := mustCompile(t, fmt.Sprintf("erlang_c(%g, 1, %g, %g)", test.load, test.maxWait, test.share)).Run(expr.Env{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := r.Count()
+		if p := wait(test.load, 1, test.maxWait, n); p > 1-test.share {
+			t.Errorf("%+v: with %d a share of %g waits longer", test, n, p)
+		}
+		if p := wait(test.load, 1, test.maxWait, n-1); p <= 1-test.share && test.load < float64(n-1) {
+			t.Errorf("%+v: with %d already only %g waits longer", test, n-1, p)
+		}
+	}
+}
+
 // More arrivals, longer service, less patience or a greater share never need fewer.
 func TestErlangMonotone(t *testing.T) {
 	t.Parallel()
