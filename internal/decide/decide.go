@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fly-autoscaler/fly-autoscaler/internal/expr"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 )
@@ -15,7 +16,8 @@ import (
 // unknown. The decision may share them, so they must not be changed any more. It
 // returns the memory for the next pass.
 func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memory, now time.Time) (scale.Decision, Memory) {
-	mem = mem.watchCreated(s, now)
+	mem = mem.watchCreated(s, now).remembered(p, now)
+	mem.Breaker = mem.Breaker.judge(p.Limits.Breaker, now)
 	mem.Trouble = expire(mem.Trouble, troubleFor, now)
 	mem.Unanswered = expire(mem.Unanswered, unansweredFor, now)
 	members, lost := inventory(s, p.Group, mem, now)
@@ -31,11 +33,23 @@ func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memo
 	}
 	d.Steps = append(d.Steps, scale.Step{Stage: scale.StageInventory, In: have, Out: have, Reason: inventoryReason(members, counts)})
 
-	d.Limits = limits(p, d.Samples, counts)
+	mem.Demand = mem.Demand.read(p, d.Samples, now)
+	env := expr.Env{Metrics: known(d.Samples), Counts: expr.Counts(counts), Now: now}
+	if history := mem.Demand.History; history != nil {
+		env.History = func(metric string) []scale.Point { return history[metric] }
+	}
+	d.Limits = limits(p, d.Samples, env)
 	d.Within = d.Limits
-	targets(&d)
+	targets(&d, follow(&d, p, env, &mem, now))
+	f := inForce(p, &mem, d.Have, now)
+	demanded := d.Within
+	schedule(&d, p, f)
+	tolerance(&d, p, f, demanded)
+	windows(&d, p, f, &mem, now)
 	bounds(&d)
-	safety(&d, s, p, mem, now)
+	rate(&d, p, f, mem, now)
+	safety(&d, s, p, f, mem, now)
+	zero(&d, p, f, mem, now)
 	supply(&d, s, p)
 	if d.Picks.Create > 0 {
 		d.Picks.Names = mem.names()

@@ -11,7 +11,11 @@ import (
 // Memory is what Decide carries from one pass to the next. It is a value: Decide
 // and Observe return a new one and leave the old as it was. Losing it is safe;
 // the zero value is that of a target seen for the first time.
+//
+// What a pass over an overview has seen is worth keeping as far as it is of demand, in
+// Demand. The rest is of the Machines and of what was done to them.
 type Memory struct {
+	Demand Demand `json:"demand,omitzero"`
 	// Lost tells since when a Machine's host has been out of reach.
 	Lost map[scale.MachineID]time.Time `json:"lost,omitempty"`
 	// CreateFailures counts passes in a row in which creates were tried and none
@@ -28,6 +32,12 @@ type Memory struct {
 	Trouble map[scale.MachineID]time.Time `json:"trouble,omitempty"`
 	// Unanswered tells by name when a create was last not answered.
 	Unanswered map[string]time.Time `json:"unanswered,omitempty"`
+	// Changes are what was done lately, in order of time, for as long as Keep, which is
+	// what the rates and budgets ask for; none without them.
+	Changes []Change      `json:"changes,omitempty"`
+	Keep    time.Duration `json:"keep_ns,omitempty"`
+	// Breaker stops creates that keep failing.
+	Breaker Breaker `json:"breaker,omitzero"`
 }
 
 // unansweredFor is how long a create that was not answered may yet come true.
@@ -103,11 +113,12 @@ func (m Memory) watchCreated(s scale.Snapshot, now time.Time) Memory {
 		switch machine.State {
 		case scale.StateStarted, scale.StateStopped, scale.StateSuspended:
 			settled[machine.ID] = true
-			m.Deaths = 0
+			m.Deaths, m.Breaker = 0, m.Breaker.cameUp()
 		case scale.StateFailed, scale.StateLaunchFailed:
 			settled[machine.ID] = true
 			m.NoCreateBefore = now.Add(min(deathBackoff<<min(m.Deaths, 4), deathBackoffCap))
 			m.Deaths++
+			m.Breaker = m.Breaker.failed(now)
 		}
 	}
 	if len(settled) > 0 {
@@ -131,6 +142,7 @@ func Observe(mem Memory, outcomes []scale.Outcome, now time.Time) Memory {
 	mem.Created, mem.Trouble = maps.Clone(mem.Created), expire(mem.Trouble, troubleFor, now)
 	mem.Trouble = maps.Clone(mem.Trouble)
 	mem.Unanswered = maps.Clone(expire(mem.Unanswered, unansweredFor, now))
+	mem = mem.changed(outcomes, now)
 	for _, o := range outcomes {
 		mem.note(o, now)
 		if o.Action.Verb != scale.Create || o.Result == scale.Skipped {
@@ -140,6 +152,8 @@ func Observe(mem Memory, outcomes []scale.Outcome, now time.Time) Memory {
 		// An unknown outcome is no sign of a shortage: the Machine may well be there.
 		if o.Result != scale.Refused {
 			succeeded++
+		} else {
+			mem.Breaker = mem.Breaker.failed(now)
 		}
 	}
 	switch {
@@ -167,6 +181,9 @@ func (m *Memory) note(o scale.Outcome, now time.Time) {
 			m.Unanswered[o.Action.Name] = now
 		} else if o.Result == scale.Done {
 			delete(m.Unanswered, o.Action.Name)
+			if !o.Action.Launch { // it does not come up by itself, and is there
+				m.Breaker = m.Breaker.cameUp()
+			}
 		}
 		if o.Result == scale.Done && o.Machine != "" && o.Action.Launch {
 			if m.Created == nil {

@@ -2,6 +2,7 @@ package decide
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,11 +17,21 @@ const releaseStaleAfter = time.Hour
 
 // safety keeps the decision from acting where it must not now. Doubt allows
 // additions and no removals; somebody else's work under way allows nothing.
-func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, now time.Time) {
-	if d.Want == d.Have && len(unknownLimits(d)) == 0 {
+func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, f force, mem Memory, now time.Time) {
+	switch p.Limits.Pause { // even when nothing is to be done, so that nobody finds something
+	case policy.PauseAll:
+		d.Hold = scale.HoldAll
+	case policy.PauseDown:
+		d.Hold = scale.HoldDown
+	}
+	drains := slices.ContainsFunc(d.Inventory, func(m scale.Member) bool { return m.Drained() }) // which goes on, or is taken back
+	if d.Want == d.Have && len(unknownLimits(d)) == 0 && !drains {
 		return
 	}
 	var reasons []string
+	if why := paused(d, p.Limits.Pause); why != "" {
+		reasons = append(reasons, why)
+	}
 	hold := func(h scale.Hold, format string, args ...any) {
 		d.Hold = max(d.Hold, h)
 		reasons = append(reasons, fmt.Sprintf(format, args...))
@@ -38,11 +49,15 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, n
 			reasons = append(reasons, fmt.Sprintf("release %d claims to be running for %s and is taken as abandoned", s.Release.Version, age.Round(time.Minute)))
 		}
 	}
-	removes := d.Want.Created < d.Have.Created || d.Want.Started < d.Have.Started
+	removes := drains || d.Want.Created < d.Have.Created || d.Want.Started < d.Have.Started
 	unknown := unknownLimits(d)
 	if len(unknown) > 0 {
 		d.Hold = max(d.Hold, scale.HoldDown)
 		reasons = append(reasons, strings.Join(unknown, " and ")+" unknown: nothing is removed")
+	}
+	if young := youngLimits(d); removes && len(young) > 0 {
+		d.Hold = max(d.Hold, scale.HoldDown)
+		reasons = append(reasons, strings.Join(young, " and ")+": nothing is removed")
 	}
 	if removes {
 		if !s.Complete {
@@ -69,6 +84,27 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, n
 		want.Created = max(want.Created, d.Have.Created)
 		want.Started = max(want.Started, d.Have.Started)
 	}
+	if p.Limits.Pause == policy.PauseUp {
+		want.Created, want.Started = min(want.Created, d.Have.Created), min(want.Started, d.Have.Started)
+	}
+	limit := func(fitted scale.Count, why string) {
+		if fitted = fit(fitted, d.Have); fitted != want {
+			want = fitted
+			reasons = append(reasons, why)
+		}
+	}
+	if share := p.Limits.Booting; share > 0 {
+		limit(booting(d, p, f, want))
+	}
+	if share := p.Limits.Destroy; share.Percent > 0 && want.Created < d.Have.Created {
+		limit(destroyBudget(d, share, mem, want, now))
+	}
+	if want.Created > d.Have.Created {
+		if until := mem.Breaker.Until; now.Before(until) {
+			limit(scale.Count{Created: d.Have.Created, Started: want.Started},
+				"creates kept failing: none is tried until "+until.UTC().Format(time.TimeOnly))
+		}
+	}
 	if want.Created > d.Have.Created && now.Before(mem.NoCreateBefore) {
 		want.Created = d.Have.Created
 		want.Started = min(want.Started, max(want.Created, d.Have.Started))
@@ -79,6 +115,61 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, mem Memory, n
 		reasons = append(reasons, fmt.Sprintf("%s: next try at %s", why, mem.NoCreateBefore.UTC().Format(time.TimeOnly)))
 	}
 	step(d, scale.StageSafety, want, strings.Join(reasons, "; "))
+}
+
+// paused says which of the wanted changes the pause forbids.
+func paused(d *scale.Decision, p policy.Pause) string {
+	adds := d.Want.Created > d.Have.Created || d.Want.Started > d.Have.Started
+	removes := d.Want.Created < d.Have.Created || d.Want.Started < d.Have.Started
+	switch {
+	case p == policy.PauseAll && (adds || removes):
+		return "paused: nothing is changed"
+	case p == policy.PauseDown && removes:
+		return "paused: nothing is removed"
+	case p == policy.PauseUp && adds:
+		return "paused: nothing is added"
+	}
+	return ""
+}
+
+// bootingFleet is the least number of Machines of which a share may boot: otherwise a
+// small target would grow one by one.
+const bootingFleet = 4
+
+// booting has no more Machines boot at a time than the policy's share. What does not
+// come up would not with more of them; but a floor of ready ones is gone for.
+func booting(d *scale.Decision, p *policy.Policy, f force, want scale.Count) (scale.Count, string) {
+	more := max(1, int(p.Limits.Booting*float64(max(d.Have.Started, bootingFleet))+slack)) - d.Counts.Starting
+	most := d.Have.Started + max(0, more)
+	if d.Counts.Started < f.floor {
+		most = max(most, f.floor)
+	}
+	capStarted(d, most)
+	want.Started = min(want.Started, most)
+	if p.Launch { // what is created would boot, or wait for it
+		want.Created = min(want.Created, d.Have.Created+most-d.Have.Started)
+	}
+	return want, fmt.Sprintf("at most %.3g%% boot at a time", 100*p.Limits.Booting)
+}
+
+// destroyBudget has no more Machines destroyed within a period than the policy's share
+// of those that there were.
+func destroyBudget(d *scale.Decision, b policy.DestroyBudget, mem Memory, want scale.Count, now time.Time) (scale.Count, string) {
+	destroyed := mem.within(b.Period, now).Destroyed
+	budget := max(1, int(b.Percent/100*float64(d.Have.Created+destroyed)+slack))
+	want.Created = max(want.Created, d.Have.Created-max(0, budget-destroyed))
+	return want, fmt.Sprintf("at most %.3g%% are destroyed within %s", b.Percent, short(b.Period))
+}
+
+// youngLimits tells the limits that rest on less history than they ask for.
+func youngLimits(d *scale.Decision) []string {
+	var out []string
+	for _, l := range d.Limits.Each() {
+		if l.Young != "" && !slices.Contains(out, l.Young) {
+			out = append(out, l.Young)
+		}
+	}
+	return out
 }
 
 // unknownLimits names the defined limits whose value is not known.

@@ -11,35 +11,30 @@ import (
 )
 
 // limits evaluates the target's expressions.
-func limits(p *policy.Policy, samples []scale.Sample, counts scale.Counts) scale.Limits {
-	known := make(map[string]float64, len(samples))
-	for _, s := range samples {
-		if s.Known() {
-			known[s.Metric] = s.Value
-		}
-	}
-	eval := func(program *expr.Program) scale.Limit {
-		if program == nil {
-			return scale.Limit{}
-		}
-		l := scale.Limit{Defined: true, Source: program.String()}
-		n, err := program.Count(known, expr.Counts(counts))
-		if err != nil {
-			l.Reason = unknownReason(err, samples)
-			return l
-		}
-		l.Known, l.Value = true, n
-		return l
-	}
-	l := scale.Limits{MinCreated: eval(p.MinCreated), MinStarted: eval(p.MinStarted)}
+func limits(p *policy.Policy, samples []scale.Sample, env expr.Env) scale.Limits {
+	l := scale.Limits{MinCreated: evaluate(p.MinCreated, samples, env), MinStarted: evaluate(p.MinStarted, samples, env)}
 	// An exact count is one expression as both limits: asked once, told once.
 	l.MaxCreated, l.MaxStarted = l.MinCreated, l.MinStarted
 	if p.MaxCreated != p.MinCreated {
-		l.MaxCreated = eval(p.MaxCreated)
+		l.MaxCreated = evaluate(p.MaxCreated, samples, env)
 	}
 	if p.MaxStarted != p.MinStarted {
-		l.MaxStarted = eval(p.MaxStarted)
+		l.MaxStarted = evaluate(p.MaxStarted, samples, env)
 	}
+	return l
+}
+
+func evaluate(program *expr.Program, samples []scale.Sample, env expr.Env) scale.Limit {
+	if program == nil {
+		return scale.Limit{}
+	}
+	l := scale.Limit{Defined: true, Source: program.String()}
+	r, err := program.Run(env)
+	if err != nil {
+		l.Reason = unknownReason(err, samples)
+		return l
+	}
+	l.Known, l.Value, l.Demand, l.Young = true, r.Count(), r.Value, r.Young
 	return l
 }
 
@@ -60,13 +55,22 @@ func unknownReason(err error, samples []scale.Sample) string {
 
 // targets moves the count into the limits. A floor wins over a ceiling below it,
 // so that the two never pull in turns. A limit that is not known asks for
-// nothing; safety sees to it that it allows nothing either.
-func targets(d *scale.Decision) {
-	want := scale.Count{
-		Created: within(d.Want.Created, d.Limits.MinCreated, d.Limits.MaxCreated),
-		Started: within(d.Want.Started, d.Limits.MinStarted, d.Limits.MaxStarted),
+// nothing; safety sees to it that it allows nothing either. More says what else the
+// limits rest on than the expressions.
+func targets(d *scale.Decision, more string) {
+	reason := targetsReason(d)
+	if more != "" {
+		reason += "; " + more
 	}
-	step(d, scale.StageTargets, want, targetsReason(d))
+	step(d, scale.StageTargets, moved(d), reason)
+}
+
+// moved returns what there is, moved into the limits.
+func moved(d *scale.Decision) scale.Count {
+	return scale.Count{
+		Created: within(d.Have.Created, d.Within.MinCreated, d.Within.MaxCreated),
+		Started: within(d.Have.Started, d.Within.MinStarted, d.Within.MaxStarted),
+	}
 }
 
 func within(n int, lo, hi scale.Limit) int {

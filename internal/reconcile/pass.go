@@ -91,10 +91,14 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r 
 	}()
 
 	samples := collect(ctx, t)
-	overview, seen := glance(t, samples, mem, now())
-	if seen && overview.Want == overview.Have {
-		r.Decision, r.Plan = &overview, plan.Build(scale.Snapshot{App: t.App}, overview, t.Policy)
-		return r, next
+	overview, demand, seen := glance(t, samples, mem, now())
+	if seen {
+		// Whatever comes of this pass, what was seen of the demand is not lost.
+		next.Demand = demand
+		if overview.Picks.Empty() {
+			r.Decision, r.Plan = &overview, plan.Build(scale.Snapshot{App: t.App}, overview, t.Policy)
+			return r, next
+		}
 	}
 	if options.Slot != nil {
 		giveBack, err := options.Slot(ctx)
@@ -117,7 +121,7 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r 
 		r.Err = err
 		return r, next
 	}
-	decision, next := decide.Decide(snapshot, samples, t.Policy, mem, now())
+	decision, next := decide.Decide(snapshot, samples, t.Policy, mem, now()) // not from next: each pass sees once
 	r.Decision, r.Plan = &decision, plan.Build(snapshot, decision, t.Policy)
 	if r.Plan.Empty() {
 		return r, next
@@ -181,14 +185,14 @@ func begin(ask func() (scale.Release, error)) (answer func() (scale.Release, err
 // glance decides from the overview, and reports whether there is one that may be
 // used: no part of the picture is missing. The overview lags and tells less than an
 // app's own list, so that it only tells whether something may be to do; nothing is
-// done from it, and nothing remembered.
-func glance(t Target, samples []scale.Sample, mem decide.Memory, now time.Time) (scale.Decision, bool) {
+// done from it, and nothing remembered but the demand.
+func glance(t Target, samples []scale.Sample, mem decide.Memory, now time.Time) (scale.Decision, decide.Demand, bool) {
 	overview, ok := t.Fleet.Overview(t.App)
 	if !ok || !overview.Complete || t.Policy.MaxAge > 0 && now.Sub(overview.TakenAt) > t.Policy.MaxAge {
-		return scale.Decision{}, false
+		return scale.Decision{}, decide.Demand{}, false
 	}
-	d, _ := decide.Decide(overview, samples, t.Policy, mem, now)
-	return d, true
+	d, seen := decide.Decide(overview, samples, t.Policy, mem, now)
+	return d, seen.Demand, true
 }
 
 // collect reads all of the target's metrics side by side. A source that hangs
