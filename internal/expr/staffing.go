@@ -33,7 +33,7 @@ func erlangC(args []float64) (float64, error) {
 		return 0, fmt.Errorf("erlang_c has a wait of %g, below 0", maxWait)
 	case share < 0 || share >= 1:
 		return 0, fmt.Errorf("erlang_c has a share of %g, not from 0 to below 1", share)
-	case arrivals == 0:
+	case arrivals == 0 || arrivals*serviceTime == 0: // which may be too small for a number
 		return 0, nil
 	}
 	load := arrivals * serviceTime

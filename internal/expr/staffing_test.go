@@ -22,6 +22,8 @@ func TestStaffing(t *testing.T) {
 		"erlang_c(100 / 1800, 180, 20, 0.88)":    14,
 		"erlang_c(100 / 1800, 180, 20, 0.89)":    15,
 		"erlang_c(0, 180, 20, 0.8)":              0,
+		"erlang_c(1e-200, 1e-200, 0, 0.9)":       0,
+		"erlang_c(5e-324, 1, 0, 0.9)":            1,
 		"erlang_c(0.0001, 1, 0, 0.9)":            1,
 		"erlang_c(10, 1, 0, 0)":                  11, // with ten the queue grows without end
 		"erlang_c(9.999, 1, 1e9, 0.99)":          10,
