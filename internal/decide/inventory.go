@@ -59,10 +59,20 @@ func classify(m *scale.Machine, group scale.ProcessGroup, now time.Time) scale.C
 	if m.Host != scale.HostOK {
 		return scale.Lost
 	}
-	if m.Cordoned {
+	drained := m.Drained()
+	if m.Cordoned && !drained {
 		return scale.Reserved
 	}
-	age := now.Sub(lastChange(m))
+	class := classOf(m, now)
+	if drained && (class == scale.Ready || class == scale.Booting) {
+		return scale.Draining
+	}
+	return class
+}
+
+// classOf says what a Machine within reach is by its state.
+func classOf(m *scale.Machine, now time.Time) scale.Class {
+	age := now.Sub(m.Since())
 	switch m.State {
 	case scale.StateStarted:
 		return scale.Ready
@@ -104,16 +114,8 @@ func foreign(m *scale.Machine, group scale.ProcessGroup) bool {
 		m.Metadata[scale.MetaBuilderID] != "" ||
 		m.Metadata[scale.MetaManagedPostgres] != "" ||
 		// Blue-green boots the new release's Machines cordoned; once they take
-		// traffic the tag stays, and they are the group's Machines.
-		m.Metadata[scale.MetaBlueGreenTag] != "" && m.Cordoned
-}
-
-// lastChange is when the Machine entered its state, as far as is known.
-func lastChange(m *scale.Machine) time.Time {
-	if m.UpdatedAt.IsZero() {
-		return m.CreatedAt
-	}
-	return m.UpdatedAt
+		// traffic the tag stays, and they are the group's Machines, which we may drain.
+		m.Metadata[scale.MetaBlueGreenTag] != "" && m.Cordoned && !m.Drained()
 }
 
 // census counts members for expressions and for the decision. Lost Machines
@@ -144,8 +146,13 @@ func census(members []scale.Member, lost map[scale.MachineID]time.Time, now time
 // inventoryReason tells the census in words, naming only what is there.
 func inventoryReason(members []scale.Member, c scale.Counts) string {
 	var special [scale.Lost + 1]int
+	leaving := 0
 	for _, m := range members {
-		special[m.Class]++
+		if m.Leaving() {
+			leaving++
+		} else {
+			special[m.Class]++
+		}
 	}
 	// Every pass over every target says this: it is written without formatting verbs.
 	text := strconv.AppendInt(make([]byte, 0, 64), int64(c.Created), 10)
@@ -159,6 +166,7 @@ func inventoryReason(members []scale.Member, c scale.Counts) string {
 		{c.Starting, "starting"},
 		{c.Stopped, "stopped"},
 		{c.Suspended, "suspended"},
+		{leaving, "draining"},
 		{special[scale.Draining], "stopping"},
 		{special[scale.Broken], "failed or stuck"},
 		{special[scale.Reserved], "cordoned"},

@@ -17,7 +17,7 @@ import (
 // that failed, whose fault may have gone. Whatever its state, a Machine on which
 // a start failed lately comes after all others.
 func StartOrder(members []scale.Member) []scale.Member {
-	return order(members, func(m scale.Member) (int, bool) {
+	return Removal{}.order(members, func(m scale.Member) (int, bool) {
 		rank := wake(m.State)
 		if m.Late {
 			rank += lateToStart
@@ -29,10 +29,20 @@ func StartOrder(members []scale.Member) []scale.Member {
 // lateToStart is more than any rank of wake.
 const lateToStart = 10
 
+// Removal says which of Machines that are otherwise equal goes first. The zero value
+// tells none apart.
+type Removal struct {
+	// Busy is the work of each Machine as far as it is known; 0 is idle. The least busy
+	// goes first, and the unknown last.
+	Busy map[scale.MachineID]float64
+	// Age is 1 for the oldest first, -1 for the newest first, and 0 if it does not matter.
+	Age int
+}
+
 // StopOrder returns the members that can be stopped: those still booting first,
 // because nobody relies on them yet.
-func StopOrder(members []scale.Member) []scale.Member {
-	return order(members, func(m scale.Member) (int, bool) {
+func (r Removal) StopOrder(members []scale.Member) []scale.Member {
+	return r.order(members, func(m scale.Member) (int, bool) {
 		switch {
 		case m.Class == scale.Booting && stoppable(m.State):
 			return 0, true
@@ -43,12 +53,18 @@ func StopOrder(members []scale.Member) []scale.Member {
 	})
 }
 
+// LeavingOrder returns the members that run and were taken out of service, the first to
+// go first.
+func (r Removal) LeavingOrder(members []scale.Member) []scale.Member {
+	return r.order(members, func(m scale.Member) (int, bool) { return 0, m.Leaving() && stoppable(m.State) })
+}
+
 // DestroyOrder returns the members that can be destroyed, the least useful
-// first: broken, on their way out, standing by (the slowest to wake first),
-// booting, and last those that serve. Machines with volumes are never among
+// first: broken, on their way out, standing by (the slowest to wake first), taken out
+// of service, booting, and last those that serve. Machines with volumes are never among
 // them, because their data would go too.
-func DestroyOrder(members []scale.Member) []scale.Member {
-	return order(members, func(m scale.Member) (int, bool) {
+func (r Removal) DestroyOrder(members []scale.Member) []scale.Member {
+	return r.order(members, func(m scale.Member) (int, bool) {
 		if m.HasMounts {
 			return 0, false
 		}
@@ -58,13 +74,16 @@ func DestroyOrder(members []scale.Member) []scale.Member {
 			// would take another Machine in its place.
 			return 0, m.State == scale.StateFailed || stoppable(m.State) || m.State == scale.StateStopping || m.State == scale.StateSuspending
 		case scale.Draining:
+			if m.Leaving() {
+				return 5, stoppable(m.State)
+			}
 			return 1, true
 		case scale.Standby:
 			return 4 - wake(m.State), true // 2, 3 or 4
 		case scale.Booting:
-			return 5, stoppable(m.State)
+			return 6, stoppable(m.State)
 		case scale.Ready:
-			return 6, true
+			return 7, true
 		}
 		return 0, false
 	})
@@ -90,27 +109,48 @@ func stoppable(s scale.State) bool {
 	return s == scale.StateStarted || s == scale.StateStarting || s == scale.StateCreated
 }
 
-// order returns the members that rank admits, by rank, those that are not late
-// first, and then by ID.
-func order(members []scale.Member, rank func(scale.Member) (int, bool)) []scale.Member {
+// order returns the members that rank admits, by rank, by work, those that are not late
+// first, by age, and then by ID.
+func (r Removal) order(members []scale.Member, rank func(scale.Member) (int, bool)) []scale.Member {
 	type ranked struct {
 		scale.Member
 		rank int
 	}
 	list := make([]ranked, 0, len(members))
 	for _, m := range members {
-		if r, ok := rank(m); ok {
-			list = append(list, ranked{m, r})
+		if n, ok := rank(m); ok {
+			list = append(list, ranked{m, n})
 		}
 	}
 	slices.SortFunc(list, func(a, b ranked) int {
-		return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(late(a.Member), late(b.Member)), cmp.Compare(a.ID, b.ID))
+		return cmp.Or(
+			cmp.Compare(a.rank, b.rank), r.work(a.Member, b.Member), cmp.Compare(late(a.Member), late(b.Member)),
+			r.Age*a.Since().Compare(b.Since()), cmp.Compare(a.ID, b.ID),
+		)
 	})
 	out := make([]scale.Member, len(list))
-	for i, r := range list {
-		out[i] = r.Member
+	for i, l := range list {
+		out[i] = l.Member
 	}
 	return out
+}
+
+// work compares the work of two Machines.
+func (r Removal) work(a, b scale.Member) int {
+	if len(r.Busy) == 0 {
+		return 0
+	}
+	x, xKnown := r.Busy[a.ID]
+	y, yKnown := r.Busy[b.ID]
+	switch {
+	case xKnown && yKnown:
+		return cmp.Compare(x, y)
+	case xKnown:
+		return -1
+	case yKnown:
+		return 1
+	}
+	return 0
 }
 
 func late(m scale.Member) int {

@@ -47,8 +47,8 @@ func TestOrders(t *testing.T) {
 		got, want string
 	}{
 		{"start", ids(place.StartOrder(members)), "[suspended stopped volume created failed]"},
-		{"stop", ids(place.StopOrder(members)), "[boots ready1 ready2]"},
-		{"destroy", ids(place.DestroyOrder(members)), "[failed stops created stopped suspended boots ready1 ready2]"},
+		{"stop", ids(place.Removal{}.StopOrder(members)), "[boots ready1 ready2]"},
+		{"destroy", ids(place.Removal{}.DestroyOrder(members)), "[failed stops created stopped suspended boots ready1 ready2]"},
 	} {
 		if tt.got != tt.want {
 			t.Errorf("%s: got %s, want %s", tt.name, tt.got, tt.want)

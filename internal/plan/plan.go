@@ -20,30 +20,35 @@ import (
 // that d was made from.
 func Build(s scale.Snapshot, d scale.Decision, p *policy.Policy) scale.Plan {
 	plan := scale.Plan{App: d.App, Group: d.Group}
-	var destroyed []scale.Member
-	if d.Want != d.Have {
+	picks := d.Picks
+	if !picks.Empty() {
 		why := d.Line()
 		add := func(verb scale.Verb, members []scale.Member) {
 			for _, m := range members {
 				plan.Actions = append(plan.Actions, act(verb, m, why))
 			}
 		}
-		add(scale.Start, d.Picks.Start)
+		add(scale.Undrain, picks.Undrain)
+		add(scale.Start, picks.Start)
 		plan.Actions = append(plan.Actions, clones(s, d, p, why)...)
-		add(scale.Stop, d.Picks.Stop)
-		add(scale.Destroy, d.Picks.Destroy)
-		destroyed = d.Picks.Destroy
-		for _, m := range d.Picks.Spare {
+		add(scale.Drain, picks.Drain)
+		for i := len(plan.Actions) - len(picks.Drain); i < len(plan.Actions); i++ {
+			plan.Actions[i].Until = picks.Until
+		}
+		add(scale.Stop, picks.Stop)
+		add(scale.Suspend, picks.Suspend)
+		add(scale.Destroy, picks.Destroy)
+		for _, m := range picks.Spare {
 			plan.Spares = append(plan.Spares, act(scale.Start, m, why))
 		}
 	}
-	plan.Regions = regionCounts(d.Inventory, plan.Actions, destroyed)
+	plan.Regions = regionCounts(d.Inventory, plan.Actions, picks)
 	return plan
 }
 
 func act(verb scale.Verb, m scale.Member, why string) scale.Action {
 	return scale.Action{
-		Verb: verb, Machine: m.ID, State: m.State, InstanceID: m.InstanceID,
+		Verb: verb, Machine: m.ID, State: m.State, InstanceID: m.InstanceID, Drained: m.Drained(),
 		Region: m.Region, Reason: why,
 	}
 }
@@ -71,7 +76,7 @@ func clones(s scale.Snapshot, d scale.Decision, p *policy.Policy, why string) []
 		actions = append(actions, scale.Action{
 			Verb: scale.Create, Region: spread[i], Fallbacks: place.Fallbacks(spread[i], regions),
 			Name: names[i], CreateID: fmt.Sprintf("%s.%d", names[i], d.At.UnixMilli()),
-			Template: template.ID, Launch: i < d.Picks.Launch, Reason: why,
+			Template: template.ID, Launch: i < d.Picks.Launch, Omit: p.ScaleIn.Protect, Reason: why,
 		})
 	}
 	return actions
@@ -142,8 +147,8 @@ func NamePrefix(group scale.ProcessGroup) string {
 }
 
 // regionCounts tells where the target's Machines are, before and after the
-// actions, which destroy the members given last.
-func regionCounts(members []scale.Member, actions []scale.Action, destroyed []scale.Member) []scale.RegionCount {
+// actions, which are of those picks.
+func regionCounts(members []scale.Member, actions []scale.Action, picks scale.Picks) []scale.RegionCount {
 	counts := make([]scale.RegionCount, 0, 1) // most targets are in one
 	at := func(r scale.Region) *scale.RegionCount {
 		i, found := slices.BinarySearchFunc(counts, r, func(c scale.RegionCount, r scale.Region) int { return strings.Compare(string(c.Region), string(r)) })
@@ -166,8 +171,6 @@ func regionCounts(members []scale.Member, actions []scale.Action, destroyed []sc
 		switch a.Verb {
 		case scale.Start:
 			c.Want.Started++
-		case scale.Stop:
-			c.Want.Started--
 		case scale.Create:
 			c.Want.Created++
 			if a.Launch {
@@ -175,11 +178,19 @@ func regionCounts(members []scale.Member, actions []scale.Action, destroyed []sc
 			}
 		case scale.Destroy:
 			c.Want.Created--
+		case scale.Drain, scale.Undrain, scale.Stop, scale.Suspend: // by what they were, below
 		}
 	}
-	for _, m := range destroyed {
-		if running(m) {
-			at(m.Region).Want.Started--
+	for _, m := range picks.Undrain {
+		if m.Leaving() {
+			at(m.Region).Want.Started++
+		}
+	}
+	for _, gone := range [...][]scale.Member{picks.Drain, picks.Stop, picks.Suspend, picks.Destroy} {
+		for _, m := range gone {
+			if running(m) {
+				at(m.Region).Want.Started--
+			}
 		}
 	}
 	return counts
