@@ -11,7 +11,7 @@ import (
 func overviewMetadata() []string {
 	return []string{
 		scale.MetaReleaseID, scale.MetaReleaseVersion, scale.MetaCanary, scale.MetaBlueGreenTag,
-		scale.MetaBuilderID, scale.MetaManagedPostgres, scale.MetaNotLaunched,
+		scale.MetaBuilderID, scale.MetaManagedPostgres, scale.MetaNotLaunched, scale.MetaDrain,
 	}
 }
 

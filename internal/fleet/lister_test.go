@@ -3,7 +3,9 @@ package fleet_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,6 +121,7 @@ func TestOlderStatesDoNotHideOwnWrites(t *testing.T) {
 	}{
 		{scale.Destroy, "destroying", []scale.State{"created", "starting", "started", "stopping", "stopped"}, []scale.State{"destroying"}},
 		{scale.Stop, "stopping", []scale.State{"created", "starting", "started"}, []scale.State{"stopping", "stopped"}},
+		{scale.Suspend, "suspending", []scale.State{"created", "starting", "started"}, []scale.State{"suspending", "suspended", "stopping"}},
 		{scale.Start, "starting", []scale.State{"created", "stopping", "stopped", "suspended"}, []scale.State{"starting", "started"}},
 	} {
 		t.Run(string(c.verb), func(t *testing.T) {
@@ -142,6 +145,54 @@ func TestOlderStatesDoNotHideOwnWrites(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A list that does not show yet that we took a Machine out of service, or back, would
+// have another one taken in its place.
+func TestMarksThatAreNotListedYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		until := time.Now().Add(time.Minute)
+		marked := func(id scale.MachineID, until time.Time) scale.Machine {
+			m := m(id, "started")
+			m.Cordoned, m.Metadata = true, map[string]string{"a": "b", scale.MetaDrain: scale.DrainMark(until)}
+			return m
+		}
+		api := &list{machines: []scale.Machine{m("1", "started"), marked("2", until), marked("3", until)}}
+		l := fleet.NewLister(api)
+		write := func(verb scale.Verb, id scale.MachineID, until time.Time) {
+			l.Wrote("web", []scale.Outcome{{Action: scale.Action{Verb: verb, Machine: id, State: "started", Until: until}, Result: scale.Done, Machine: id, At: time.Now()}})
+		}
+		marks := func() string {
+			s, err := l.Snapshot(t.Context(), "web")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out []string
+			for _, m := range s.Machines {
+				until, _ := m.DrainedUntil()
+				out = append(out, fmt.Sprint(m.ID, m.Drained(), m.Cordoned, until.Sub(time.Now().Truncate(time.Second))))
+			}
+			return strings.Join(out, " ")
+		}
+		base := marks()
+		write(scale.Drain, "1", until)
+		write(scale.Undrain, "2", time.Time{})
+		write(scale.Drain, "3", until.Add(time.Minute)) // anew
+		want := "1true true 1m0s 2false false"
+		if got := marks(); !strings.HasPrefix(got, want) || !strings.Contains(got, "3true true 2m0s") {
+			t.Errorf("got %s, want the list with the writes", got)
+		}
+		if api.machines[1].Metadata[scale.MetaDrain] == "" || len(api.machines[0].Metadata) > 0 {
+			t.Error("the metadata of the list was written to")
+		}
+		// Listed, each is believed, and what comes after.
+		api.machines = []scale.Machine{marked("1", until), m("2", "started"), marked("3", until.Add(time.Minute))}
+		_ = marks()
+		api.machines = []scale.Machine{m("1", "started"), marked("2", until), marked("3", until)}
+		if got := marks(); got != base {
+			t.Errorf("got %s, want the list as it is: %s", got, base)
+		}
+	})
 }
 
 // A Machine that was stopped for long and that we just started has been starting

@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -17,6 +18,7 @@ type write struct {
 	id    scale.MachineID
 	verb  scale.Verb
 	clone *scale.Machine
+	until time.Time // of a drain
 	at    time.Time
 }
 
@@ -49,7 +51,7 @@ func (o *overlay) wrote(outcomes []scale.Outcome) {
 			continue
 		}
 		o.forget(done.Machine)
-		*o = append(*o, write{id: done.Machine, verb: done.Action.Verb, clone: done.Clone, at: done.At})
+		*o = append(*o, write{id: done.Machine, verb: done.Action.Verb, clone: done.Clone, until: done.Action.Until, at: done.At})
 	}
 }
 
@@ -67,8 +69,17 @@ func (o *overlay) show(machines []scale.Machine, asOf time.Time, lag lag) []scal
 		w := o.of(m.ID)
 		switch {
 		case w.verb == "":
-		case w.verb == scale.Create, w.seen(m.State), asOf.Sub(w.at) > lag.write:
+		case w.verb == scale.Create, w.seen(&m), asOf.Sub(w.at) > lag.write:
 			o.forget(m.ID)
+		case w.verb == scale.Drain:
+			m.Metadata, m.Cordoned = maps.Clone(m.Metadata), true
+			if m.Metadata == nil {
+				m.Metadata = make(map[string]string, 1)
+			}
+			m.Metadata[scale.MetaDrain] = scale.DrainMark(w.until)
+		case w.verb == scale.Undrain:
+			m.Metadata, m.Cordoned = maps.Clone(m.Metadata), false
+			delete(m.Metadata, scale.MetaDrain)
 		default:
 			// With the time of the state before, it would pass for stuck in this one.
 			m.State, m.UpdatedAt = shown(w.verb), w.at
@@ -94,22 +105,30 @@ func shown(v scale.Verb) scale.State {
 		return scale.StateStarting
 	case scale.Stop:
 		return scale.StateStopping
+	case scale.Suspend:
+		return scale.StateSuspending
 	}
 	return scale.StateDestroying
 }
 
-// seen reports whether a Machine that is listed in the state shows the write, or
-// what came after it. Any other state is from before, not only the one in which
+// seen reports whether a Machine as it is listed shows the write, or what came after
+// it. Any other state is from before, not only the one in which
 // the Machine was when it was written to: a list that lags by seconds goes
 // through all of them.
-func (w write) seen(s scale.State) bool {
-	switch s {
+func (w write) seen(m *scale.Machine) bool {
+	switch w.verb {
+	case scale.Drain:
+		return m.Metadata[scale.MetaDrain] == scale.DrainMark(w.until)
+	case scale.Undrain:
+		return !m.Drained()
+	}
+	switch m.State {
 	case scale.StateDestroying, scale.StateDestroyed:
 		return true
 	case scale.StateCreated:
 		return false
 	case scale.StateStopping, scale.StateStopped, scale.StateSuspending, scale.StateSuspended:
-		return w.verb == scale.Stop
+		return w.verb == scale.Stop || w.verb == scale.Suspend
 	case scale.StateFailed:
 		return w.verb != scale.Destroy
 	}

@@ -138,6 +138,9 @@ func (m Machine) DrainedUntil() (time.Time, bool) {
 	return until, err == nil
 }
 
+// DrainMark is the value of MetaDrain on a Machine that is drained until then.
+func DrainMark(until time.Time) string { return until.UTC().Format(time.RFC3339) }
+
 // Since is when the Machine entered its state, as far as is known. Another change, such
 // as of metadata, may have made it later than it was.
 func (m Machine) Since() time.Time {
