@@ -250,15 +250,3 @@ func (p *Program) Run(env Env) (Result, error) {
 	}
 	return Result{Value: max(x, 0), Young: f.young}, nil
 }
-
-// Eval is Run with readings and counts alone.
-func (p *Program) Eval(metrics map[string]float64, counts Counts) (float64, error) {
-	r, err := p.Run(Env{Metrics: metrics, Counts: counts})
-	return r.Value, err
-}
-
-// Count is Eval rounded to a whole number, half away from zero.
-func (p *Program) Count(metrics map[string]float64, counts Counts) (int, error) {
-	r, err := p.Run(Env{Metrics: metrics, Counts: counts})
-	return r.Count(), err
-}
