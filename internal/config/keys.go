@@ -51,6 +51,12 @@ var scalars = []setting{
 		usage: "serve metrics, health and API at this `address` (default :9090)",
 	},
 	{
+		yaml: "store-dir", env: "FAS_STORE_DIR", flag: "store-dir", field: func(r *raw) *text { return &r.storeDir },
+		usage: "keep memory and journal in this `folder`; without one they end with the process",
+	},
+	{yaml: "journal-retention", env: "FAS_JOURNAL_RETENTION", field: func(r *raw) *text { return &r.journalAge }},
+	{yaml: "journal-entries", env: "FAS_JOURNAL_ENTRIES", field: func(r *raw) *text { return &r.journalEntries }},
+	{
 		yaml: "dry-run", env: "FAS_DRY_RUN", flag: "dry-run", field: func(r *raw) *text { return &r.dryRun }, toggle: true,
 		usage: "decide and log, but change no Machine",
 	},

@@ -143,6 +143,9 @@ timeout: 1m
 app-list-refresh-interval: 5m
 api-token: ${TOKEN}
 listen: 127.0.0.1:0
+store-dir: /data
+journal-retention: 48h
+journal-entries: 5000
 dry-run: true
 log-format: json
 log-level: warn
@@ -175,6 +178,7 @@ func TestEveryKey(t *testing.T) {
 	want := &config.Settings{
 		Org: "my-org", MachinesURL: "https://api.machines.dev", GraphQLURL: "https://api.fly.io",
 		Interval: 20 * time.Second, Timeout: time.Minute, AppListRefreshInterval: 5 * time.Minute, Concurrency: 5,
+		StoreDir: "/data", JournalRetention: 48 * time.Hour, JournalEntries: 5000,
 		Listen: "127.0.0.1:0", DryRun: true, LogFormat: "json", LogLevel: slog.LevelWarn, Sources: []string{"f.yml"},
 		Targets: []config.Target{
 			{
@@ -208,12 +212,14 @@ func TestEveryVariableAndFlag(t *testing.T) {
 		"FAS_TIMEOUT=2s", "FAS_APP_LIST_REFRESH_INTERVAL=3s", "FAS_API_TOKEN=env-token", "FAS_PROMETHEUS_ADDRESS=http://env",
 		"FAS_PROMETHEUS_METRIC_NAME=m", "FAS_PROMETHEUS_QUERY=env_query", "FAS_PROMETHEUS_TOKEN=env-metrics", "FAS_LISTEN=:1",
 		"FAS_DRY_RUN=true", "FAS_LOG_FORMAT=json", "FAS_LOG_LEVEL=error", "FAS_CONFIG=x.yml",
+		"FAS_STORE_DIR=/env", "FAS_JOURNAL_RETENTION=2h", "FAS_JOURNAL_ENTRIES=200",
 		"FLY_API_BASE_URL=http://127.0.0.1:1/", "FLY_FLAPS_BASE_URL=http://127.0.0.1:2",
 	}
 	two, three := compile(t, "2"), compile(t, "3")
 	want := &config.Settings{
 		Org: "env-org", GraphQLURL: "http://127.0.0.1:1", MachinesURL: "http://127.0.0.1:2",
 		Interval: time.Second, Timeout: 2 * time.Second, AppListRefreshInterval: 3 * time.Second, Concurrency: 2,
+		StoreDir: "/env", JournalRetention: 2 * time.Hour, JournalEntries: 200,
 		Listen: ":1", DryRun: true, LogFormat: "json", LogLevel: slog.LevelError, Sources: []string{"environment"},
 		Targets: []config.Target{{
 			Name: "flat", AppPattern: "env-app", Org: "env-org", Group: "env-group", APIToken: "env-token",
@@ -227,11 +233,12 @@ func TestEveryVariableAndFlag(t *testing.T) {
 
 	flags := []string{
 		"-app", "flag-app", "--org", "flag-org", "-process-group=flag-group", "-regions", "fra", "-concurrency", "3", "-interval", "4s",
-		"-timeout", "5s", "-listen", ":2", "-dry-run=false", "-log-format", "text", "-log-level", "debug", "-expr", "m",
+		"-timeout", "5s", "-listen", ":2", "-store-dir", "/flag", "-dry-run=false", "-log-format", "text", "-log-level", "debug", "-expr", "m",
 		"-prometheus.address", "http://flag", "-prometheus.query", "flag_query", "-prometheus.metric-name", "m",
 		"-prometheus.token", "flag-metrics",
 	}
 	want.Org, want.Interval, want.Timeout, want.Concurrency = "flag-org", 4*time.Second, 5*time.Second, 3
+	want.StoreDir = "/flag"
 	want.Listen, want.DryRun, want.LogFormat, want.LogLevel = ":2", false, "text", slog.LevelDebug
 	want.Sources = []string{"environment", "flags"}
 	target := &want.Targets[0]

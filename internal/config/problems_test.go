@@ -58,6 +58,8 @@ func TestProblems(t *testing.T) {
 		{"log format", input{yaml: ok + "log-format: jsn\n"}, `f.yml:3:13: log-format: "jsn" is not valid, did you mean "json"?`},
 		{"log level", input{yaml: ok + "log-level: loud\n"}, `f.yml:3:12: log-level: "loud" is not valid, want one of debug, info, warn, error`},
 		{"initial state", input{yaml: ok + "initial-machine-state: paused\n"}, `f.yml:3:24: initial-machine-state: "paused" is not valid, want started or stopped`},
+		{"journal entries", input{yaml: ok + "journal-entries: 99\n"}, `f.yml:3:18: journal-entries: "99" is not valid, want a whole number from 100 to 300000`},
+		{"journal retention", input{yaml: ok + "journal-retention: 1m\n"}, `f.yml:3:20: journal-retention: "1m" is out of range, want 1h to 8760h`},
 		{"listen", input{yaml: ok + "listen: 9090\n"}, `f.yml:3:9: listen: "9090" is not an address to listen on, want host:port, such as ":9090" or "127.0.0.1:9090"`},
 		{"regions", input{yaml: ok + "regions: [iad, Ord, \"\"]\n"}, "f.yml:3:16: regions[1]: \"Ord\" is not a region, want three lower-case letters, such as \"iad\"\nf.yml:3:21: regions[2]: the region is empty"},
 		{"regions in one value", input{yaml: ok + "regions: iad, virginia\n"}, `f.yml:3:15: regions: "virginia" is not a region, want three lower-case letters, such as "iad"`},

@@ -109,6 +109,7 @@ type raw struct {
 	logFormat, logLevel                     text
 	machinesURL, graphQLURL                 text
 	pause                                   text // of all targets
+	storeDir, journalAge, journalEntries    text
 
 	// prometheus is the collector of the environment and flags.
 	prometheus rawCollector

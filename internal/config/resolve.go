@@ -39,8 +39,11 @@ func (r *resolver) globals(m raw) {
 	r.duration(m.interval, &s.Interval, 100*time.Millisecond, time.Hour)
 	r.duration(m.timeout, &s.Timeout, time.Second, 10*time.Minute)
 	r.duration(m.refresh, &s.AppListRefreshInterval, time.Second, 24*time.Hour)
-	r.concurrency(m.concurrency)
+	r.whole(m.concurrency, &s.Concurrency, 1, 1000)
 	r.listen(m.listen)
+	s.StoreDir = m.storeDir.value
+	r.duration(m.journalAge, &s.JournalRetention, time.Hour, 365*24*time.Hour)
+	r.whole(m.journalEntries, &s.JournalEntries, 100, MaxJournalEntries)
 	r.bool(m.dryRun, &s.DryRun)
 	if m.logFormat.set() {
 		s.LogFormat = r.oneOf(m.logFormat, "text", "json")
@@ -402,17 +405,14 @@ func short(d time.Duration) string {
 	return s
 }
 
-func (r *resolver) concurrency(t text) {
+// whole resolves a whole number within bounds.
+func (r *resolver) whole(t text, into *int, lowest, highest int) {
 	if !t.set() {
 		return
 	}
-	const most = 1000
-	n, err := strconv.Atoi(t.value)
-	if err != nil || n < 1 || n > most {
-		r.problem(t.origin, fmt.Sprintf("%s is not valid", t.quoted()), fmt.Sprintf("want a whole number from 1 to %d", most))
-		return
+	if n, ok := r.wholeIn(t, lowest, highest); ok {
+		*into = n
 	}
-	r.settings.Concurrency = n
 }
 
 func (r *resolver) listen(t text) {

@@ -24,8 +24,15 @@ type Settings struct {
 	AppListRefreshInterval time.Duration // of the apps that a wildcard matches
 	Concurrency            int           // passes at the same time, at least 1
 
-	Listen    string // host:port of the metrics, health and API; port 0 picks one
-	DryRun    bool   // decide, but change nothing
+	Listen string // host:port of the metrics, health and API; port 0 picks one
+	DryRun bool   // decide, but change nothing
+
+	// StoreDir is the folder of memory and journal; without one they end with the
+	// process. JournalRetention and JournalEntries bound the journal there.
+	StoreDir         string
+	JournalRetention time.Duration
+	JournalEntries   int // at most MaxJournalEntries
+
 	LogFormat string // "text" or "json"
 	LogLevel  slog.Level
 
@@ -89,6 +96,9 @@ type Collector struct {
 // CollectorTypes are the valid types of a collector.
 func CollectorTypes() []string { return []string{"prometheus"} }
 
+// MaxJournalEntries is the largest number of entries that a journal may be set to.
+const MaxJournalEntries = 300_000
+
 // Defaults returns the settings that hold where nothing is set. There are no
 // targets in it.
 func Defaults() Settings {
@@ -100,6 +110,8 @@ func Defaults() Settings {
 		AppListRefreshInterval: time.Minute,
 		Concurrency:            200,
 		Listen:                 ":9090",
+		JournalRetention:       7 * 24 * time.Hour,
+		JournalEntries:         100_000,
 		LogFormat:              "text",
 		LogLevel:               slog.LevelInfo,
 	}
