@@ -60,6 +60,8 @@ type appView struct {
 	// not believed yet; sorted by ID, and without their configurations: one that is
 	// only remembered is not cloned.
 	last []scale.Machine
+	// lacked is when a list last lacked a Machine that was there before.
+	lacked map[scale.MachineID]time.Time
 	// missing is since when a read of last is known to lack a Machine.
 	missing map[scale.MachineID]time.Time
 }
@@ -90,6 +92,7 @@ func (l *Lister) snapshot(ctx context.Context, app scale.App, overview []scale.M
 	if err != nil {
 		return scale.Snapshot{}, err
 	}
+	l.noteLacking(app, machines)
 	if l.dubious(app, machines, overview, whole) {
 		again, err := l.api.ListMachines(ctx, app)
 		if err != nil {
@@ -117,7 +120,36 @@ func (l *Lister) snapshot(ctx context.Context, app scale.App, overview []scale.M
 		}
 	}
 	// A list that is wrong about one Machine may be wrong about others.
-	return scale.Snapshot{App: app, Machines: machines, TakenAt: now, Complete: !missing && !older && len(found) == 0}, nil
+	return scale.Snapshot{App: app, Machines: machines, TakenAt: now, Complete: !missing && !older && len(found) == 0 && !view.back(now)}, nil
+}
+
+// noteLacking notes which Machines a list lacks that were there before.
+func (l *Lister) noteLacking(app scale.App, machines []scale.Machine) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	view, now := l.view(app), time.Now()
+	for _, m := range view.last {
+		if ends(m) || slices.ContainsFunc(machines, func(x scale.Machine) bool { return x.ID == m.ID }) {
+			continue
+		}
+		if view.lacked == nil {
+			view.lacked = make(map[scale.MachineID]time.Time)
+		}
+		view.lacked[m.ID] = now
+	}
+}
+
+// back reports whether a Machine is there that a list has just lacked. It may be
+// there indeed, or be shown by a list that is older than the one that lacked it:
+// nobody can tell until lists no longer lag that far.
+func (v *appView) back(now time.Time) bool {
+	maps.DeleteFunc(v.lacked, func(id scale.MachineID, at time.Time) bool {
+		return now.Sub(at) >= believeAbsence || v.before(id) == nil
+	})
+	if len(v.lacked) == 0 {
+		v.lacked = nil
+	}
+	return v.lacked != nil
 }
 
 // dubious reports whether a list is to be read again: it lacks Machines or tells what

@@ -251,7 +251,9 @@ func TestShortListsAreNotBelievedAtOnce(t *testing.T) {
 		time.Sleep(9 * time.Second)
 		check("still empty", 3, false)
 		api.machines = full
-		check("the list came back", 3, true)
+		check("the list came back", 3, false)
+		time.Sleep(10 * time.Second)
+		check("it is still there", 3, true)
 		api.machines = full[:1]
 		time.Sleep(time.Second)
 		check("short, and the absence before is forgotten", 3, false)
@@ -264,6 +266,31 @@ func TestShortListsAreNotBelievedAtOnce(t *testing.T) {
 
 // A Machine that a list lacks is asked for, and is gone only if there is no such
 // Machine, and has not been for a while.
+// A Machine that is back after a list lacked it may be there, or the list may be older
+// than the one before.
+func TestWhatIsBackIsDoubtful(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &list{machines: []scale.Machine{m("1", "started"), m("2", "started")}}
+		l := fleet.NewLister(api)
+		states(t, l)
+		time.Sleep(time.Minute)
+		api.short = []scale.Machine{m("1", "started")}
+		if _, complete := states(t, l); complete {
+			t.Error("complete although a Machine is missing")
+		}
+		for range 4 {
+			time.Sleep(2 * time.Second)
+			if got, complete := states(t, l); complete || len(got) != 2 {
+				t.Errorf("%v, complete %v: a list that lags would show the same", got, complete)
+			}
+		}
+		time.Sleep(3 * time.Second)
+		if got, complete := states(t, l); !complete || len(got) != 2 {
+			t.Errorf("%v, complete %v: lists do not lag that long", got, complete)
+		}
+	})
+}
+
 func TestAbsenceIsLookedInto(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &list{machines: []scale.Machine{m("1", "started"), m("2", "started")}}
@@ -289,15 +316,16 @@ func TestAbsenceIsLookedInto(t *testing.T) {
 	})
 }
 
-// A short list is read again, and a second one that has everything is believed.
+// A short list is read again. A second one that has everything tells what there is,
+// and nothing is removed by it.
 func TestShortListIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &list{machines: []scale.Machine{m("1", "started"), m("2", "started")}}
 		l := fleet.NewLister(api)
 		states(t, l)
 		api.machines, api.short = []scale.Machine{m("1", "started"), m("2", "stopped"), m("3", "started")}, []scale.Machine{m("1", "stopped")}
-		if got, complete := states(t, l); len(got) != 3 || got["1"] != "started" || got["2"] != "stopped" || !complete {
-			t.Errorf("got %v, complete %v, want all three as they are, complete", got, complete)
+		if got, complete := states(t, l); len(got) != 3 || got["1"] != "started" || got["2"] != "stopped" || complete {
+			t.Errorf("got %v, complete %v, want all three as they are, and doubt", got, complete)
 		}
 	})
 }
