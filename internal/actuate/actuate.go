@@ -11,6 +11,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -58,8 +59,8 @@ func (a *Actuator) Apply(ctx context.Context, s scale.Snapshot, plan scale.Plan)
 	run := &run{Actuator: a, snapshot: s, plan: plan, spares: plan.Spares, full: make(map[scale.Region]string)}
 	// What adds comes first: if time runs out, the app has too much rather than too
 	// little.
-	run.each(ctx, inFlight, createsInFlight, scale.Start, scale.Create)
-	run.each(ctx, inFlight, inFlight, scale.Stop, scale.Destroy)
+	run.each(ctx, lane{inFlight, []scale.Verb{scale.Undrain, scale.Start}}, lane{createsInFlight, []scale.Verb{scale.Create}})
+	run.each(ctx, lane{inFlight, []scale.Verb{scale.Drain, scale.Stop, scale.Suspend}}, lane{inFlight, []scale.Verb{scale.Destroy}})
 	return run.outcomes
 }
 
@@ -83,21 +84,24 @@ type run struct {
 	spares   []scale.Action          // guarded by mu; starts to fall back on
 	full     map[scale.Region]string // guarded by mu; regions that refused a create for capacity, and how
 	noCreate string                  // guarded by mu; why no further create is tried
+	short    bool                    // guarded by mu; a Machine that was to serve again does not
 }
 
-// each carries out the plan's actions of two verbs side by side, each verb with
-// its own bound.
-func (r *run) each(ctx context.Context, boundA, boundB int, verbA, verbB scale.Verb) {
-	var both errgroup.Group
-	for _, part := range []struct {
-		verb  scale.Verb
-		bound int
-	}{{verbA, boundA}, {verbB, boundB}} {
-		both.Go(func() error {
+// lane is actions that are carried out side by side, so many at a time.
+type lane struct {
+	bound int
+	verbs []scale.Verb
+}
+
+// each carries out the plan's actions of some lanes side by side.
+func (r *run) each(ctx context.Context, lanes ...lane) {
+	var all errgroup.Group
+	for _, l := range lanes {
+		all.Go(func() error {
 			var group errgroup.Group
-			group.SetLimit(part.bound)
+			group.SetLimit(l.bound)
 			for _, action := range r.plan.Actions {
-				if action.Verb == part.verb {
+				if slices.Contains(l.verbs, action.Verb) {
 					group.Go(func() error {
 						r.do(ctx, action)
 						return nil
@@ -108,7 +112,7 @@ func (r *run) each(ctx context.Context, boundA, boundB int, verbA, verbB scale.V
 		})
 	}
 	// The functions return no errors: what went wrong is in the outcomes.
-	_ = both.Wait()
+	_ = all.Wait()
 }
 
 // do carries out one action, with a spare in the place of a start that fails.
@@ -118,7 +122,13 @@ func (r *run) do(ctx context.Context, action scale.Action) {
 		r.record(ctx, outcome)
 		// A start that was not answered may have come true: a spare for it could be one
 		// too many. The next pass sees, and then takes another Machine first.
-		if action.Verb != scale.Start || outcome.Result != scale.Refused {
+		back := action.Verb == scale.Undrain && !atRest(action.State)
+		if back && outcome.Result != scale.Done {
+			r.mu.Lock()
+			r.short = true
+			r.mu.Unlock()
+		}
+		if action.Verb != scale.Start && !back || outcome.Result != scale.Refused {
 			return
 		}
 		spare, ok := r.spare()
@@ -140,9 +150,15 @@ func (r *run) one(ctx context.Context, action scale.Action) scale.Outcome {
 		return r.start(callCtx, action)
 	case scale.Create:
 		return r.create(ctx, callCtx, action)
-	case scale.Stop:
-		return r.remove(ctx, callCtx, action)
-	case scale.Destroy:
+	case scale.Undrain:
+		return r.undrain(callCtx, action)
+	case scale.Drain, scale.Stop, scale.Suspend, scale.Destroy:
+		if r.isShort() && !action.Drained && !atRest(action.State) {
+			return scale.Outcome{Action: action, Result: scale.Skipped, Refusal: scale.RefusedOther, Reason: "another that was to serve again does not"}
+		}
+		if action.Verb == scale.Drain {
+			return r.drain(callCtx, action)
+		}
 		return r.remove(ctx, callCtx, action)
 	}
 	return scale.Outcome{Action: action, Result: scale.Refused, Refusal: scale.RefusedOther, Reason: "unknown verb " + string(action.Verb)}
@@ -182,9 +198,21 @@ func (r *run) spare() (scale.Action, bool) {
 	return next, true
 }
 
+func (r *run) isShort() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.short
+}
+
 // start starts a Machine. A repeated start does no harm, so that the client
-// repeats it when an answer is lost.
+// repeats it when an answer is lost. One that bears our mark still would run without
+// serving.
 func (r *run) start(ctx context.Context, action scale.Action) scale.Outcome {
+	if action.Drained {
+		if o := r.undrain(ctx, action); o.Result != scale.Done {
+			return o
+		}
+	}
 	err := r.api.StartMachine(ctx, r.plan.App, action.Machine, "")
 	return fromError(action, err)
 }

@@ -56,7 +56,11 @@ func (r *run) clone(action scale.Action) (flyapi.CreateRequest, error) {
 	if !action.Launch {
 		metadata[scale.MetaNotLaunched] = "true"
 	}
-	config, err := flyapi.CloneConfig(r.snapshot.Machines[at], metadata)
+	var omit []string
+	if action.Omit != "" {
+		omit = append(omit, action.Omit)
+	}
+	config, err := flyapi.CloneConfig(r.snapshot.Machines[at], metadata, omit...)
 	if err != nil {
 		return flyapi.CreateRequest{}, fmt.Errorf("clone Machine %s: %w", action.Template, err)
 	}

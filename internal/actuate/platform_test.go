@@ -170,7 +170,7 @@ func (p *platform) plan(actions ...scale.Action) (scale.Snapshot, scale.Plan) {
 			p.t.Fatalf("no Machine %s to %s", a.Machine, a.Verb)
 		}
 		m := s.Machines[at]
-		actions[i].State, actions[i].InstanceID, actions[i].Region = m.State, m.InstanceID, m.Region
+		actions[i].State, actions[i].InstanceID, actions[i].Region, actions[i].Drained = m.State, m.InstanceID, m.Region, m.Drained()
 	}
 	return s, scale.Plan{App: app, Group: "app", Actions: actions}
 }
