@@ -103,11 +103,13 @@ func (c *Change) count(a scale.Action) {
 		if a.Launch {
 			c.Started++
 		}
-	case scale.Start, scale.Undrain:
+	case scale.Start:
 		c.Started++
-	case scale.Drain:
-		c.Stopped++
-	case scale.Stop, scale.Suspend:
+	case scale.Undrain: // from a Machine at rest it only takes the mark
+		if a.State != scale.StateStopped && a.State != scale.StateSuspended && a.State != scale.StateCreated && a.State != scale.StateFailed {
+			c.Started++
+		}
+	case scale.Drain, scale.Stop, scale.Suspend:
 		if !a.Drained {
 			c.Stopped++
 		}
