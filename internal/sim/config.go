@@ -84,4 +84,7 @@ type Config struct {
 	// ScrapeInterval is how often the scraper set by OnScrape runs; zero means
 	// 15 s, the platform's interval.
 	ScrapeInterval time.Duration
+	// Events is how many events of each Machine are kept and listed; zero means 50, the
+	// platform's. They are most of what lists consist of, and nobody scales by them.
+	Events int
 }

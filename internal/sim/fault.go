@@ -191,6 +191,13 @@ func (w *World) Faults() []FaultStatus {
 	return out
 }
 
+// Faulty reports whether any fault is ordered.
+func (w *World) Faulty() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.faults.ordered) > 0
+}
+
 // Fault asks whether a fault of one of the kinds strikes a call; nil when none
 // does. Asking counts: a fault that may strike once strikes the first who ask.
 func (w *World) Fault(q Query, kinds ...FaultKind) *Fault {

@@ -379,7 +379,7 @@ func (w *World) setState(m *machine, to scale.State, source string, request map[
 }
 
 func (w *World) event(m *machine, kind, status, source string, request map[string]any) {
-	if len(m.events) == maxEvents {
+	if len(m.events) == w.events {
 		m.events = slices.Delete(m.events, 0, 1)
 	}
 	m.events = append(m.events, Event{

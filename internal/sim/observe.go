@@ -32,6 +32,7 @@ type MachineChange struct {
 	Cordoned   bool
 	HostStatus scale.HostStatus
 	Metadata   map[string]string // of the configuration; only to be read
+	UpdatedAt  time.Time         // as calls tell it: a host that gets out of reach does not count
 }
 
 // Observe sets who is told of what happens from now on; nil tells nobody.
@@ -47,6 +48,6 @@ func (w *World) tell(m *machine) {
 	}
 	w.observer.Changed(MachineChange{
 		At: w.now, App: m.app.name, ID: m.id, Name: m.name, Region: m.region, Group: m.group(), State: m.state,
-		Launching: m.launching, Cordoned: m.cordoned, HostStatus: m.hostStatus, Metadata: m.cfg.facts.Metadata,
+		Launching: m.launching, Cordoned: m.cordoned, HostStatus: m.hostStatus, Metadata: m.cfg.facts.Metadata, UpdatedAt: m.updatedAt,
 	})
 }

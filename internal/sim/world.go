@@ -20,6 +20,7 @@ type World struct {
 	now     time.Time
 	seed    uint64
 	timings Timings
+	events  int // of each Machine, at most
 
 	// Separate streams, so that ordering a fault does not change which
 	// identifiers later Machines get.
@@ -64,6 +65,7 @@ func New(cfg Config) *World {
 		now:        cfg.Start.UTC().Round(0),
 		seed:       cfg.Seed,
 		timings:    timings,
+		events:     maxEvents,
 		ids:        rand.New(rand.NewPCG(cfg.Seed, 1)),
 		draws:      rand.New(rand.NewPCG(cfg.Seed, 2)),
 		luck:       rand.New(rand.NewPCG(cfg.Seed, 3)),
@@ -72,6 +74,9 @@ func New(cfg Config) *World {
 		machines:   make(map[string]*machine),
 		volumes:    make(map[string]*volume),
 		scrapeEach: cfg.ScrapeInterval,
+	}
+	if cfg.Events > 0 {
+		w.events = min(cfg.Events, maxEvents)
 	}
 	w.regions = w.newRegions()
 	return w

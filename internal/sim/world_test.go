@@ -458,6 +458,21 @@ func TestFaultsMatchCountAndWindow(t *testing.T) {
 	}
 }
 
+func TestEventsAreBounded(t *testing.T) {
+	for keep, want := range map[int]int{0: 50, 3: 3, 1000: 50} {
+		w, ids := newWorld(t, sim.Config{Events: keep}, sim.MachineSpec{})
+		for range 60 {
+			must(t, w.RestartMachine(sim.Call{}, "web", ids[0]))
+			pass(w, time.Minute)
+		}
+		m, err := w.Machine("web", ids[0])
+		must(t, err)
+		if len(m.Events) != want || m.Events[0].Status != "started" {
+			t.Errorf("told to keep %d, a Machine has %d events, the newest %s, want %d, started", keep, len(m.Events), m.Events[0].Status, want)
+		}
+	}
+}
+
 func TestFaultGap(t *testing.T) {
 	w := sim.New(sim.Config{})
 	_, err := w.OrderFault(sim.Fault{Kind: sim.FaultEmpty, Skip: 1, Gap: 2, Count: 2})

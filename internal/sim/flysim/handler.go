@@ -86,6 +86,11 @@ func New(world *sim.World, opts Options) *Handler {
 	h.routeGraphQL()
 	h.routeUIEX()
 	h.routeAdmin()
+	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		h.serve(w, r, "unknown", func(http.ResponseWriter, *call) error {
+			return &sim.Error{Status: http.StatusNotFound, Text: "no such endpoint: " + r.Method + " " + r.URL.Path}
+		})
+	})
 	return h
 }
 
@@ -147,15 +152,7 @@ func (h *Handler) MountAdmin(path string, next http.Handler) {
 }
 
 // ServeHTTP implements http.Handler.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if _, pattern := h.mux.Handler(r); pattern == "" {
-		h.serve(w, r, "unknown", func(http.ResponseWriter, *call) error {
-			return &sim.Error{Status: http.StatusNotFound, Text: "no such endpoint: " + r.Method + " " + r.URL.Path}
-		})
-		return
-	}
-	h.mux.ServeHTTP(w, r)
-}
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.mux.ServeHTTP(w, r) }
 
 // now returns the time the world shall have.
 func (h *Handler) now() time.Time {

@@ -51,6 +51,9 @@ func aboutQuery(r *http.Request) sim.Query {
 // strikeConnection lets faults of the connection strike before anything is
 // computed, and reports whether the request is over with that.
 func (p *Prometheus) strikeConnection(h *Handler, w http.ResponseWriter, r *http.Request) (over bool) {
+	if !p.world.Faulty() {
+		return false // without a look at the query
+	}
 	about, now := aboutQuery(r), h.now()
 	if slow := p.world.Fault(about, sim.FaultSlow); slow != nil {
 		now = now.Add(time.Duration(slow.Duration))
@@ -82,6 +85,9 @@ const garbage = "<html><head><title>Please wait</title></head><body>Your request
 // strikeResult lets faults of the answer strike. It returns no answer when it
 // wrote one itself.
 func (p *Prometheus) strikeResult(w http.ResponseWriter, r *http.Request, result answer) answer {
+	if !p.world.Faulty() {
+		return result
+	}
 	fault := p.world.Fault(aboutQuery(r), sim.FaultEmpty, sim.FaultNaN, sim.FaultInf, sim.FaultSeveral, sim.FaultGarbage)
 	if fault == nil {
 		return result
