@@ -15,6 +15,8 @@ const (
 	metricLag = 45 * time.Second
 	// callGrace is how long after its pass a call that was begun may be sent.
 	callGrace = 5 * time.Second
+	// answerWait is how long the program waits for an answer, or a little less.
+	answerWait = 9 * time.Second
 	// stuckAfter is when a Machine that changes state stops counting as one that runs.
 	stuckAfter = 5 * time.Minute
 )
@@ -85,7 +87,7 @@ func (c *checker) mutation(i int, m *mutation) {
 	case "machine_start":
 		// What is added comes before what is taken away, so that for a moment there may
 		// be both.
-		leaving := c.leaving(m)
+		leaving := c.leaving(m) + c.late(i, m)
 		if !justified(func(at moment, n counts) bool {
 			return n.surelyRun+c.ours(i, m.target, at, "machine_start", "machine_create") <= hi.minStarted+leaving
 		}) {
@@ -94,39 +96,52 @@ func (c *checker) mutation(i int, m *mutation) {
 	case "machine_stop", "machine_destroy":
 		c.removal(i, m, lo, moments, justified)
 	}
+	adds := m.Op == "machine_create" || m.Op == "machine_start"
 	for _, p := range c.record.releases[m.target.app] {
-		if p.from.Before(looked.Add(-time.Second)) && p.to.After(m.at) && m.at.Sub(p.from) < time.Hour {
+		if adds && within(c.record.blind, began) {
+			break // nobody could tell that a release was rolled out
+		}
+		if p.from.Before(looked.Add(-time.Second)) && (p.to.IsZero() || p.to.After(m.at)) && m.at.Sub(p.from) < time.Hour {
 			c.fail(m.moment, "%s of Machine %s of %v while a release is rolled out since %s", m.Op, m.Machine, m.target, p.from.Sub(c.story.began))
 		}
 	}
+}
+
+// within reports whether the time is in one of the phases.
+func within(phases []phase, at time.Time) bool {
+	return slices.ContainsFunc(phases, func(p phase) bool { return !at.Before(p.from) && (p.to.IsZero() || !at.After(p.to)) })
 }
 
 // removal checks a stop or a destroy.
 func (c *checker) removal(i int, m *mutation, lo want, moments []moment, justified func(func(moment, counts) bool) bool) {
 	now := c.count(m.target, m.moment, m.at)
 	ran := c.ran(m)
+	least := max(lo.maxCreated, lo.minCreated, 1)
 	if m.Op == "machine_destroy" {
-		floor := max(lo.maxCreated, lo.minCreated, 1)
-		if !justified(func(at moment, n counts) bool { return n.exist-c.ours(i, m.target, at, "machine_destroy") >= floor }) {
-			c.fail(m.moment, "destroy of Machine %s of %v leaves %d, and %d are wanted at least", m.Machine, m.target, now.exist, floor)
+		if !justified(func(at moment, n counts) bool { return n.exist-c.ours(i, m.target, at, "machine_destroy") >= least }) {
+			c.fail(m.moment, "destroy of Machine %s of %v leaves %d, and %d are wanted at least", m.Machine, m.target, now.exist, least)
 		}
 		if now.exist < 1 {
 			c.fail(m.moment, "destroy of Machine %s, the last of %v", m.Machine, m.target)
 		}
 	}
-	if ran {
-		floor := lo.minStarted
-		if m.Op == "machine_stop" && c.destroyed(i, m) {
-			// It is stopped to be destroyed, which the ceiling of Machines asks for.
-			floor = min(floor, lo.minStarted)
-		} else if m.Op == "machine_stop" {
-			floor = max(lo.maxStarted, lo.minStarted)
-		}
-		if !justified(func(at moment, n counts) bool {
-			return n.mayRun-c.ours(i, m.target, at, "machine_stop") >= floor
-		}) {
-			c.fail(m.moment, "%s of Machine %s of %v leaves %d running, and %d are wanted at least", m.Op, m.Machine, m.target, now.surelyRun, floor)
-		}
+	// A stop is one by itself, which the ceiling of those that run asks for, or the
+	// beginning of a destroy, which that of those that exist does.
+	leaves := func(floor int) bool {
+		return !ran || justified(func(at moment, n counts) bool { return n.mayRun-c.ours(i, m.target, at, "machine_stop") >= floor })
+	}
+	alone := leaves(max(lo.maxStarted, lo.minStarted))
+	first := leaves(lo.minStarted) && justified(func(at moment, n counts) bool { return n.exist-c.ours(i, m.target, at, "machine_destroy")-1 >= least })
+	switch verb := c.planned(m); {
+	case m.Op == "machine_destroy":
+		alone, first = false, leaves(lo.minStarted)
+	case verb == scale.Destroy:
+		alone = false
+	case verb == scale.Stop:
+		first = false
+	}
+	if !alone && !first {
+		c.fail(m.moment, "%s of Machine %s of %v leaves %d of which %d run; wanted are %+v at least", m.Op, m.Machine, m.target, now.exist, now.surelyRun, lo)
 	}
 	if l := c.record.machines[m.Machine]; !slices.ContainsFunc(moments, func(at moment) bool {
 		s, ok := l.at(at)
@@ -134,6 +149,20 @@ func (c *checker) removal(i int, m *mutation, lo want, moments []moment, justifi
 	}) {
 		c.fail(m.moment, "%s of Machine %s of %v, which is cordoned", m.Op, m.Machine, m.target)
 	}
+}
+
+// late returns how many of the program's starts and creates of the last minutes came
+// true only after it had stopped waiting for the answer. What it started in their place
+// may be too much until they are seen.
+func (c *checker) late(i int, m *mutation) int {
+	n := 0
+	for ; i >= 0 && m.at.Sub(c.record.asked[i].at) < 2*time.Minute; i-- {
+		a := &c.record.asked[i]
+		if sent := c.record.sent[a.Request]; a.ours && a.target == m.target && (a.Op == "machine_start" || a.Op == "machine_create") && a.at.Sub(sent) > answerWait {
+			n++
+		}
+	}
+	return n
 }
 
 // leaving returns how many Machines the pass of a mutation destroyed.
@@ -159,26 +188,20 @@ func (c *checker) ran(m *mutation) bool {
 	return ok && mayRun(s)
 }
 
-// destroyed reports whether a stop is followed by our destroy of the same Machine
-// within the time that one removal takes.
-func (c *checker) destroyed(i int, m *mutation) bool {
-	for _, later := range c.record.asked[i+1:] {
-		if later.at.Sub(m.at) > 30*time.Second {
-			return false
+// planned returns the verb by which a pass was to act on the Machine of a mutation;
+// empty when the pass came to no end.
+func (c *checker) planned(m *mutation) scale.Verb {
+	for _, p := range slices.Backward(c.record.passes[m.target]) {
+		if p.began.After(m.at) || p.ended.Add(callGrace).Before(m.at) {
+			continue
 		}
-		if later.ours && later.Machine == m.Machine && later.Op == "machine_destroy" {
-			return true
-		}
-	}
-	// A destroy that came to nothing after its stop.
-	for _, p := range c.record.passes[m.target] {
 		for _, o := range p.outcomes {
-			if o.Action.Verb == scale.Destroy && string(o.Action.Machine) == m.Machine && !p.began.After(m.at) && !p.ended.Before(m.at) {
-				return true
+			if string(o.Action.Machine) == m.Machine {
+				return o.Action.Verb
 			}
 		}
 	}
-	return false
+	return ""
 }
 
 // began returns when the pass began that sent the mutation's request. Of a pass
@@ -291,7 +314,7 @@ func (c *checker) count(t target, at moment, now time.Time) counts {
 		}
 		if mayRun(s) {
 			n.mayRun++
-			if s.State == scale.StateStarted || now.Sub(s.at) < stuckAfter && (s.State != scale.StateCreated || s.Launching) {
+			if s.State == scale.StateStarted || now.Sub(s.UpdatedAt) < stuckAfter && (s.State != scale.StateCreated || s.Launching) {
 				n.surelyRun++
 			}
 		}

@@ -16,7 +16,7 @@ func (e *episode) people(s *Story, d draw, about time.Duration) {
 		do   func(*run, draw, target)
 	}{
 		{"start", (*run).startOne}, {"start", (*run).startOne}, {"stop", (*run).stopOne}, {"stop", (*run).stopOne},
-		{"destroy", (*run).destroyOne}, {"add", (*run).addOne},
+		{"destroy", (*run).destroyOne}, {"add", (*run).addOne}, {"cordon", (*run).cordonOne},
 	}
 	for at := e.lead + d.between(0, 2*about); at < e.lead+e.trouble; at += d.between(0, 2*about) {
 		deed, dice := pick(d, deeds), newDraw(s.Seed, d.Uint64())
@@ -87,7 +87,15 @@ func (r *run) shrinks(t target, n int) bool {
 	return false
 }
 
-// addOne makes a Machine like one that is there, as "fly machine clone" does.
+// cordonOne takes a Machine out of routing, or puts it back.
+func (r *run) cordonOne(d draw, t target) {
+	if ms := r.machines(t, scale.StateStarted, scale.StateStopped); len(ms) > 2 {
+		m := pick(d, ms)
+		r.try(nil, r.world.CordonMachine(hand, t.app, m.ID, !m.Cordoned))
+	}
+}
+
+// addOne makes a Machine like one that is there, without the marks of the program.
 func (r *run) addOne(d draw, t target) {
 	ms := r.machines(t)
 	if len(ms) == 0 || len(ms) > 10 {
@@ -97,7 +105,13 @@ func (r *run) addOne(d draw, t target) {
 	if err != nil {
 		return
 	}
-	_, _, err = r.world.CreateMachine(hand, t.app, sim.MachineInput{Region: from.Region, Config: from.Config})
+	config, err := remark(from.Config, func(metadata map[string]any) {
+		delete(metadata, scale.MetaCreateID)
+		delete(metadata, scale.MetaNotLaunched)
+	})
+	if err == nil {
+		_, _, err = r.world.CreateMachine(hand, t.app, sim.MachineInput{Region: from.Region, Config: config})
+	}
 	r.try(nil, err)
 }
 

@@ -32,6 +32,7 @@ type record struct {
 	passes    map[target][]pass
 	values    map[string][]value // of the metric, by app, as scraped
 	releases  map[string][]phase // by app
+	blind     []phase            // when questions for releases might fail
 	lines     []line
 	reports   int
 	requests  int
@@ -117,6 +118,7 @@ func (r *record) Changed(c sim.MachineChange) {
 	defer r.mu.Unlock()
 	r.seq++
 	at := moment{c.At.Add(-r.skew), r.seq}
+	c.UpdatedAt = c.UpdatedAt.Add(-r.skew)
 	l := r.machines[c.ID]
 	if l == nil {
 		l = &life{id: c.ID, target: target{c.App, c.Group}}
@@ -155,6 +157,35 @@ func (r *record) Asked(m sim.Mutation) {
 		who = "person"
 	}
 	r.write(at.at, fmt.Sprintf("%s: %s %s %s", who, m.Op, m.App, m.Machine))
+}
+
+// setSkew notes that the platform's clock was set forward.
+func (r *record) setSkew(step time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.skew += step
+}
+
+// platformTime is the time by the platform's clock.
+func (r *record) platformTime() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Now().Add(r.skew)
+}
+
+// rollsOut notes that a release of the app begins to be rolled out, and rolledOut that
+// it ended.
+func (r *record) rollsOut(app string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.releases[app] = append(r.releases[app], phase{from: time.Now()})
+}
+
+func (r *record) rolledOut(app string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	phases := r.releases[app]
+	phases[len(phases)-1].to = time.Now()
 }
 
 // served notes a request that was answered, or tried to be.

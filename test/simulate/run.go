@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,22 +33,26 @@ type Result struct {
 type run struct {
 	story    *Story
 	world    *sim.World
-	handler  http.Handler
+	servers  *servers
 	record   *record
 	gauges   map[string]*gauge
 	settings *config.Settings
 	builders map[string]string
 	faults   map[string]int
-	out      []string
+	deeds    sync.WaitGroup // what takes longer than its act
 
-	process *process
-	started int
+	mu      sync.Mutex
+	out     []string        // guarded by mu
+	process *process        // guarded by mu
+	started int             // guarded by mu
+	deploys map[string]bool // guarded by mu; by app: one is under way
 }
 
 // Run plays a story. It must be called in a bubble of testing/synctest.
 func Run(s *Story) Result {
 	s.began = time.Now()
-	r := &run{story: s, record: newRecord(), gauges: make(map[string]*gauge), builders: make(map[string]string), faults: make(map[string]int)}
+	r := &run{story: s, record: newRecord(), gauges: make(map[string]*gauge), builders: make(map[string]string), faults: make(map[string]int), deploys: make(map[string]bool)}
+	r.record.skew = s.Skew
 	if err := r.build(); err != nil {
 		return Result{Violations: []string{"build: " + err.Error()}}
 	}
@@ -56,7 +60,8 @@ func Run(s *Story) Result {
 	for i := range s.Episodes {
 		r.episode(&s.Episodes[i])
 	}
-	r.end()
+	r.end(r.current())
+	r.servers.close()
 	r.world.Advance(r.now())
 
 	c := checker{record: r.record, story: s}
@@ -77,17 +82,19 @@ func Run(s *Story) Result {
 }
 
 // now is the platform's time.
-func (r *run) now() time.Time { return time.Now().Add(r.record.skew) }
+func (r *run) now() time.Time { return r.record.platformTime() }
 
 func (r *run) fail(format string, args ...any) {
 	text := fmt.Sprintf("at %s: ", time.Since(r.story.began).Round(time.Millisecond)) + fmt.Sprintf(format, args...)
+	r.mu.Lock()
 	r.out = append(r.out, text)
+	r.mu.Unlock()
 	r.record.note("VIOLATION: %s", text)
 }
 
 // build makes the world and its face.
 func (r *run) build() error {
-	r.world = sim.New(sim.Config{Seed: r.story.Seed, Start: r.now()})
+	r.world = sim.New(sim.Config{Seed: r.story.Seed, Start: r.now(), Events: 3})
 	r.world.Observe(r.record)
 	for _, spec := range r.story.Apps {
 		ids, err := r.world.AddApp(hand, spec)
@@ -109,7 +116,7 @@ func (r *run) build() error {
 	}
 	h := flysim.New(r.world, flysim.Options{Now: r.now, RateLimits: true, PageRows: r.story.PageRows})
 	flysim.NewPrometheus(r.world, r.world.RecordSeries(sim.SeriesOptions{})).Mount(h)
-	r.handler = h
+	r.servers = newServers(h)
 	settings, _, err := config.Load(config.Input{
 		File: []byte(r.story.settings()), Environ: []string{"FLY_FLAPS_BASE_URL=" + address, "FLY_API_BASE_URL=" + address},
 	})
@@ -119,22 +126,32 @@ func (r *run) build() error {
 
 // process is one life of the program.
 type process struct {
-	wire *wire
-	stop context.CancelFunc
-	done chan struct{}
+	number int
+	wire   *wire
+	stop   context.CancelFunc
+	done   chan struct{}
+}
+
+// current returns the process that runs, or ran last.
+func (r *run) current() *process {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.process
 }
 
 // start starts the program, with nothing remembered.
 func (r *run) start() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.started++
 	r.record.note("process %d starts", r.started)
 	ctx, stop := context.WithCancel(context.Background())
-	p := &process{wire: newWire(r.handler, r.story.Seed+uint64(r.started), r.record), stop: stop, done: make(chan struct{})}
+	p := &process{number: r.started, wire: newWire(r.servers, r.story.Seed+uint64(r.started), r.record), stop: stop, done: make(chan struct{})}
+	r.process = p
 	a, err := app.New(r.settings, app.Options{Logger: r.record.logger(r.started), Transport: p.wire, Observe: r.record.report})
 	if err != nil {
-		r.fail("make the program: %v", err)
+		r.out = append(r.out, fmt.Sprintf("make the program: %v", err))
 		close(p.done)
-		r.process = p
 		return
 	}
 	go func() {
@@ -144,14 +161,14 @@ func (r *run) start() {
 		}
 		_ = a.Close()
 	}()
-	r.process = p
 }
 
-// end stops the program as SIGTERM does. It must end within its grace.
-func (r *run) end() {
+// end stops a process as SIGTERM does. It must end within its grace.
+func (r *run) end(p *process) {
 	began := time.Now()
-	r.process.stop()
-	<-r.process.done
+	r.record.note("process %d is told to end", p.number)
+	p.stop()
+	<-p.done
 	if took := time.Since(began); took > 10*time.Second {
 		r.fail("it took %s to stop", took)
 	}
@@ -167,7 +184,7 @@ const (
 	settle = 12 * time.Minute
 	// quiet is how long nothing may be done then.
 	quiet = 3 * time.Minute
-	look  = 5 * time.Second
+	look  = 10 * time.Second
 )
 
 // episode plays one episode, and checks that the targets are met in the calm after
@@ -179,6 +196,7 @@ func (r *run) episode(e *episode) {
 		for _, a := range e.acts {
 			until(began.Add(a.at))
 			r.world.Advance(r.now())
+			r.record.note("act: %s", a.what)
 			a.do(r)
 		}
 	})
@@ -189,10 +207,19 @@ func (r *run) episode(e *episode) {
 		}
 		r.record.note("fault: %+v", f)
 	}
+	blind := slices.ContainsFunc(e.faults, func(f sim.Fault) bool { return f.Op == "*" || f.Op == "graphql" })
+	if blind {
+		r.record.blind = append(r.record.blind, phase{from: time.Now()})
+	}
 	until(began.Add(e.lead + e.trouble))
 	wg.Wait()
+	r.current().wire.retire()
+	r.deeds.Wait()
 	r.calm()
 	calm := time.Now()
+	if blind {
+		r.record.blind[len(r.record.blind)-1].to = calm.Add(r.story.Timeout)
+	}
 	var missed string
 	for {
 		time.Sleep(look)
@@ -218,6 +245,13 @@ func (r *run) calm() {
 	}
 	r.world.ClearFaults()
 	r.world.Advance(r.now())
+	for _, c := range r.world.Capacities() {
+		c.Max = -1
+		r.try(nil, r.world.SetCapacity(c))
+	}
+	r.hostsBack()
+	r.uncordon()
+	r.alignReleases()
 	for _, g := range r.gauges {
 		g.freeze()
 	}
@@ -299,7 +333,7 @@ func (g *gauge) Step(time.Time, []sim.LoadMachine) {}
 
 // Series implements sim.Load.
 func (g *gauge) Series(at time.Time) []sim.Sample {
-	v := g.now(at.Add(-g.run.record.skew))
+	v := g.now(time.Now())
 	g.run.record.scraped(g.app, at, v)
 	return []sim.Sample{{Name: "work", Labels: labels.EmptyLabels(), Value: v}}
 }

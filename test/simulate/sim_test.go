@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -18,6 +19,7 @@ var (
 	seeds = flag.Int("sim.seeds", 0, "play this many `seeds` instead of the few that are played always")
 	first = flag.Uint64("sim.first", 1, "the first of these `seeds`")
 	lanes = flag.Int("sim.lanes", 2, "runs at a time")
+	hours = flag.Float64("sim.hours", 0, "how many `hours` of virtual time each of them lasts")
 	tell  = flag.Bool("sim.tell", false, "print the timeline also of runs that pass")
 )
 
@@ -63,6 +65,8 @@ func (s *total) String() string {
 // play plays seeds in lanes side by side.
 func play(t *testing.T, count int, story func(uint64) *simulate.Story) {
 	t.Helper()
+	// Much is allocated and soon forgotten; there is memory for it.
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
 	sum := &total{}
 	next := make(chan uint64)
 	var wg sync.WaitGroup
@@ -99,4 +103,16 @@ func TestLists(t *testing.T) {
 		count = *seeds
 	}
 	play(t, count, simulate.ListStory)
+}
+
+// TestSim plays days on which everything may go wrong.
+func TestSim(t *testing.T) {
+	count, length := 6, 3.0
+	if *seeds > 0 {
+		count = *seeds
+	}
+	if *hours > 0 {
+		length = *hours
+	}
+	play(t, count, func(seed uint64) *simulate.Story { return simulate.DayStory(seed, length) })
 }

@@ -31,6 +31,8 @@ type Story struct {
 	Apps     []sim.AppSpec
 	Loads    map[string]sim.Shape // by app
 	Episodes []episode
+	// Skew is how far the platform's clock is ahead of the program's.
+	Skew time.Duration
 
 	ownLag time.Duration // how far an app's own list lags at most
 	began  time.Time
@@ -92,7 +94,7 @@ func pick[T any](d draw, of []T) T { return of[d.IntN(len(of))] }
 
 var regions = []string{"iad", "ams", "fra"}
 
-// newWorld draws who is there.
+// newStory draws who is there.
 func newStory(seed uint64) (*Story, draw) {
 	d := newDraw(seed, 1)
 	s := &Story{Seed: seed, Interval: 15 * time.Second, Timeout: 30 * time.Second, PageRows: 1000, Loads: make(map[string]sim.Shape)}

@@ -12,10 +12,10 @@ import (
 	"time"
 )
 
-// The latencies that the wire draws from, one way.
+// The latencies that the wire draws from, there and back.
 const (
-	fastest = 2 * time.Millisecond
-	slowest = 25 * time.Millisecond
+	fastest = 4 * time.Millisecond
+	slowest = 50 * time.Millisecond
 )
 
 // errDead is what a process gets that has crashed: its calls reach nobody.
@@ -26,7 +26,7 @@ var errDead = errors.New("the process is dead")
 // taken, so that the order of things in virtual time does not hang on how
 // goroutines are scheduled. A handler runs on when the caller has gone.
 type wire struct {
-	handler http.Handler
+	servers *servers
 	seed    uint64
 	record  *record
 
@@ -44,8 +44,8 @@ type fuse struct {
 	crash  func()
 }
 
-func newWire(handler http.Handler, seed uint64, r *record) *wire {
-	return &wire{handler: handler, seed: seed, record: r, taken: make(map[string]uint64)}
+func newWire(s *servers, seed uint64, r *record) *wire {
+	return &wire{servers: s, seed: seed, record: r, taken: make(map[string]uint64)}
 }
 
 // kill cuts the process off: what is on its way is lost, what has arrived goes on.
@@ -62,13 +62,21 @@ func (w *wire) light(f *fuse) {
 	w.fuse = f
 }
 
+// retire takes the fuse out, and reports false for a process that crashed before.
+func (w *wire) retire() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fuse = nil
+	return !w.dead
+}
+
 func (w *wire) isDead() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.dead
 }
 
-// delay returns how long the next request of its kind takes, one way.
+// delay returns how long the next request of its kind takes.
 func (w *wire) delay(r *http.Request) time.Duration {
 	key := r.Method + r.URL.Path
 	w.mu.Lock()
@@ -109,8 +117,11 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if w.isDead() {
 		return nil, errDead
 	}
-	ctx, delay, sent := r.Context(), w.delay(r), time.Now()
-	if err := sleep(ctx, delay); err != nil {
+	ctx, there, back, sent := r.Context(), w.delay(r), time.Duration(0), time.Now()
+	if changes(r) {
+		there, back = there/2, there/2
+	} // and reads arrive late and are answered at once, which is the same to all but the clock
+	if err := sleep(ctx, there); err != nil {
 		return nil, err
 	}
 	f := w.burn(r)
@@ -122,11 +133,11 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, errDead
 	}
 	served := make(chan *answer, 1)
-	go func() {
-		a := w.serve(r)
+	w.servers.do(func() {
+		a := w.servers.serve(r, w.record.platformTime())
 		w.record.served(r, a, sent)
 		served <- a
-	}()
+	})
 	var a *answer
 	select {
 	case a = <-served:
@@ -137,8 +148,10 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 		w.kill()
 		f.crash()
 	}
-	if err := sleep(ctx, delay); err != nil {
-		return nil, err
+	if back > 0 {
+		if err := sleep(ctx, back); err != nil {
+			return nil, err
+		}
 	}
 	if w.isDead() {
 		return nil, errDead
@@ -176,9 +189,41 @@ func (a *answer) Write(b []byte) (int, error) {
 	return a.body.Write(b)
 }
 
+// servers are the goroutines that handlers run in. They are kept, because a new one
+// for each request spends much of its time on growing its stack.
+type servers struct {
+	handler http.Handler
+	jobs    chan func()
+	all     sync.WaitGroup
+}
+
+func newServers(handler http.Handler) *servers {
+	return &servers{handler: handler, jobs: make(chan func())}
+}
+
+// do has a job done by a goroutine that is idle, or else by a new one.
+func (s *servers) do(job func()) {
+	select {
+	case s.jobs <- job:
+	default:
+		s.all.Go(func() {
+			job()
+			for job := range s.jobs {
+				job()
+			}
+		})
+	}
+}
+
+// close waits for all jobs.
+func (s *servers) close() {
+	close(s.jobs)
+	s.all.Wait()
+}
+
 // serve has the handler answer. A handler that cuts the connection panics, as one
 // of the standard server's does that cannot take it over.
-func (w *wire) serve(r *http.Request) (a *answer) {
+func (s *servers) serve(r *http.Request, now time.Time) (a *answer) {
 	a = &answer{header: make(http.Header, 4)}
 	defer func() {
 		if v := recover(); v != nil {
@@ -194,7 +239,8 @@ func (w *wire) serve(r *http.Request) (a *answer) {
 	if in.Body == nil {
 		in.Body = http.NoBody
 	}
-	w.handler.ServeHTTP(a, in)
+	a.header.Set("Date", now.UTC().Format(http.TimeFormat)) // as servers do
+	s.handler.ServeHTTP(a, in)
 	// A handler that returns without a word had nobody to talk to, or hung up.
 	a.cut = a.cut || a.status == 0
 	return a
