@@ -46,6 +46,7 @@ func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memo
 	schedule(&d, p, f)
 	tolerance(&d, p, f, demanded)
 	windows(&d, p, f, &mem, now)
+	couple(&d, p)
 	bounds(&d)
 	rate(&d, p, f, mem, now)
 	safety(&d, s, p, f, mem, now)
