@@ -6,5 +6,6 @@
 // pass before, at once when it is new. A pass that fails, hangs or panics costs
 // its own target that pass and its worker the pass's timeout, and nothing else.
 // The loop holds no state that it could not do without: lose it and the next
-// pass starts from what the platform shows.
+// pass starts from what the platform shows. What it can be given to keep, see
+// Memories, makes the next process as wise as this one.
 package reconcile

@@ -30,8 +30,21 @@ type Config struct {
 	Wake <-chan scale.App
 	// Forget, unless nil, is called when a target is no longer governed.
 	Forget func(Target)
+	// Memories, unless nil, keeps what is remembered of targets beyond the process.
+	Memories Memories
 	// Now is the clock of decisions; nil means time.Now.
 	Now func() time.Time
+}
+
+// Memories keeps what is remembered of targets. Its methods return at once and are
+// called for one key by one goroutine at a time.
+type Memories interface {
+	// Load returns what was kept of the target with the key. It is asked once, before
+	// the target's first pass.
+	Load(key string) (decide.Memory, bool)
+	// Save takes the target's memory after a pass. After one that acted it is worth
+	// being kept soon; otherwise what changed is only what was seen.
+	Save(key string, m decide.Memory, acted bool)
 }
 
 // Discover returns the targets to govern. It is asked at the start and at every
@@ -356,6 +369,11 @@ func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 	defer running.Done()
 	passCtx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, errPassTimeout)
 	defer cancel()
+	if cfg.Memories != nil && g.passes == 0 {
+		if m, ok := cfg.Memories.Load(key); ok {
+			g.mem = m
+		}
+	}
 	var report Report
 	report, g.mem = Pass(passCtx, target, g.mem, Options{Now: cfg.Now, Act: !cfg.DryRun, Slot: l.slot})
 	if report.Decision == nil {
@@ -370,6 +388,9 @@ func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 		l.log(ctx, g, report)
 	}
 	if governed {
+		if cfg.Memories != nil {
+			cfg.Memories.Save(key, g.mem, len(report.Outcomes) > 0)
+		}
 		cfg.Observe(report)
 	}
 	l.mu.Lock()

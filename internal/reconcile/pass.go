@@ -65,6 +65,30 @@ type Report struct {
 	Outcomes []scale.Outcome    `json:"outcomes,omitempty"`
 	DryRun   bool               `json:"dry_run,omitempty"`
 	Err      error              `json:"-"`
+	// Inputs is what Decision was made from; nil without one.
+	Inputs *Inputs `json:"-"`
+}
+
+// Inputs is all that a decision was made from, so that it can be made again. No time
+// in it has more than its JSON would have. It is never changed.
+type Inputs struct {
+	Snapshot scale.Snapshot
+	Samples  []scale.Sample
+	Policy   *policy.Policy
+	Memory   decide.Memory
+	Now      time.Time
+}
+
+// decide makes the decision and the plan that follow from the inputs.
+func (in Inputs) decide() (scale.Decision, scale.Plan, decide.Memory) {
+	d, next := decide.Decide(in.Snapshot, in.Samples, in.Policy, in.Memory, in.Now)
+	return d, plan.Build(in.Snapshot, d, in.Policy), next
+}
+
+// Again makes a recorded decision and its plan again.
+func (in Inputs) Again() (scale.Decision, scale.Plan) {
+	d, p, _ := in.decide()
+	return d, p
 }
 
 // Options say how a pass is made.
@@ -80,23 +104,32 @@ type Options struct {
 // Pass makes one pass over the target with the memory of the pass before, and
 // returns the memory for the next. A panic is an error of this pass.
 func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r Report, next decide.Memory) {
-	now, act := options.Now, options.Act
-	r = Report{App: t.App, Group: t.Policy.Group, Began: now(), DryRun: !act}
+	act := options.Act
+	// What a clock tells beyond the time of day ends with the process.
+	now := func() time.Time { return options.Now().Round(0) }
+	began := options.Now()
+	r = Report{App: t.App, Group: t.Policy.Group, Began: began, DryRun: !act}
 	next = mem
 	defer func() {
 		if v := recover(); v != nil {
 			r.Err = fmt.Errorf("pass over app %q panicked: %v\n%s", t.App, v, debug.Stack())
 		}
-		r.Took = now().Sub(r.Began)
+		r.Took = options.Now().Sub(began)
 	}()
 
 	samples := collect(ctx, t)
-	overview, demand, seen := glance(t, samples, mem, now())
+	inputs := func(s scale.Snapshot) Inputs {
+		s.TakenAt = s.TakenAt.Round(0)
+		return Inputs{Snapshot: s, Samples: samples, Policy: t.Policy, Memory: mem, Now: now()}
+	}
+	overview, seen := glance(t, now())
 	if seen {
+		in := inputs(overview)
+		decision, planned, after := in.decide()
 		// Whatever comes of this pass, what was seen of the demand is not lost.
-		next.Demand = demand
-		if overview.Picks.Empty() {
-			r.Decision, r.Plan = &overview, plan.Build(scale.Snapshot{App: t.App}, overview, t.Policy)
+		next.Demand = after.Demand
+		if decision.Picks.Empty() {
+			r.Decision, r.Plan, r.Inputs = &decision, planned, &in
 			return r, next
 		}
 	}
@@ -121,8 +154,9 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r 
 		r.Err = err
 		return r, next
 	}
-	decision, next := decide.Decide(snapshot, samples, t.Policy, mem, now()) // not from next: each pass sees once
-	r.Decision, r.Plan = &decision, plan.Build(snapshot, decision, t.Policy)
+	in := inputs(snapshot) // with the memory before, not next: each pass sees once
+	decision, planned, next := in.decide()
+	r.Decision, r.Plan, r.Inputs = &decision, planned, &in
 	if r.Plan.Empty() {
 		return r, next
 	}
@@ -131,17 +165,18 @@ func Pass(ctx context.Context, t Target, mem decide.Memory, options Options) (r 
 	// else is at work. If nobody can tell, what adds goes ahead: load does not wait
 	// for the release service, and Decide holds back what removes.
 	var releaseErr error
-	snapshot.Release, releaseErr = release()
+	in = inputs(snapshot)
+	in.Snapshot.Release, releaseErr = release()
 	if releaseErr != nil {
-		snapshot.Release = scale.Release{Unavailable: releaseErr.Error()}
+		in.Snapshot.Release = scale.Release{Unavailable: releaseErr.Error()}
 	}
-	decision, next = decide.Decide(snapshot, samples, t.Policy, mem, now())
-	r.Plan = plan.Build(snapshot, decision, t.Policy)
+	in.Now = now()
+	decision, r.Plan, next = in.decide()
 	if r.Plan.Empty() || !act {
 		r.Err = releaseErr
 		return r, next
 	}
-	r.Outcomes = t.Actuator.Apply(ctx, snapshot, r.Plan)
+	r.Outcomes = t.Actuator.Apply(ctx, in.Snapshot, r.Plan)
 	t.Fleet.Wrote(t.App, r.Outcomes)
 	r.Err = errors.Join(releaseErr, failures(r.Outcomes))
 	return r, decide.Observe(next, r.Outcomes, now())
@@ -182,17 +217,16 @@ func begin(ask func() (scale.Release, error)) (answer func() (scale.Release, err
 	}, wg.Wait
 }
 
-// glance decides from the overview, and reports whether there is one that may be
-// used: no part of the picture is missing. The overview lags and tells less than an
-// app's own list, so that it only tells whether something may be to do; nothing is
-// done from it, and nothing remembered but the demand.
-func glance(t Target, samples []scale.Sample, mem decide.Memory, now time.Time) (scale.Decision, decide.Demand, bool) {
+// glance returns the overview, and whether there is one that may be used: no part of
+// the picture is missing. It lags and tells less than an app's own list, so that it
+// only tells whether something may be to do; nothing is done from it, and nothing
+// remembered but the demand.
+func glance(t Target, now time.Time) (scale.Snapshot, bool) {
 	overview, ok := t.Fleet.Overview(t.App)
 	if !ok || !overview.Complete || t.Policy.MaxAge > 0 && now.Sub(overview.TakenAt) > t.Policy.MaxAge {
-		return scale.Decision{}, decide.Demand{}, false
+		return scale.Snapshot{}, false
 	}
-	d, seen := decide.Decide(overview, samples, t.Policy, mem, now)
-	return d, seen.Demand, true
+	return overview, true
 }
 
 // collect reads all of the target's metrics side by side. A source that hangs
