@@ -1,12 +1,15 @@
 package app
 
 import (
+	"context"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/source"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/source/prometheus"
 )
@@ -37,6 +40,8 @@ func newRule(a *App, g *generation, target config.Target) (rule, error) {
 			Group: target.Group, Regions: target.Regions, Launch: target.Launch,
 			MinCreated: target.MinCreated, MaxCreated: target.MaxCreated,
 			MinStarted: target.MinStarted, MaxStarted: target.MaxStarted,
+			Behavior: target.Behavior, Loss: target.Loss, Schedules: target.Schedules,
+			Limits: target.Limits, Zero: target.Zero, ScaleIn: target.ScaleIn,
 			MaxAge: max(2*g.settings.Interval, minMaxAge),
 		},
 	}
@@ -56,16 +61,39 @@ func newRule(a *App, g *generation, target config.Target) (rule, error) {
 		if target.Wildcard() {
 			s = source.NewShared(s, r.apps.get, sharedFor(g.settings))
 		}
+		if collector.EmptyIsZero {
+			s = emptyIsZero{s}
+		}
 		r.sources = append(r.sources, s)
 	}
 	return r, nil
 }
 
+// emptyIsZero takes an answer without a value for the number 0. A question that was
+// not answered stays one without a value.
+type emptyIsZero struct{ source.Source }
+
+// Collect implements source.Source.
+func (e emptyIsZero) Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
+	samples := maps.Clone(e.Source.Collect(ctx, apps))
+	for app, s := range samples {
+		if s.Quality == scale.Empty {
+			samples[app] = scale.Sample{Metric: s.Metric, At: s.At, Quality: scale.Fresh}
+		}
+	}
+	return samples
+}
+
 func newSource(a *App, g *generation, c config.Collector) (source.Source, error) {
+	maxAge := c.MaxAge
+	if maxAge == 0 {
+		maxAge = max(2*g.settings.Interval, minMaxMetricAge)
+	}
 	return prometheus.New(prometheus.Config{
-		Metric: c.MetricName, Address: c.Address, Query: c.Query, GroupLabel: c.GroupBy, Token: c.Token,
+		Metric: c.MetricName, Address: c.Address, Query: c.Query, Token: c.Token,
+		GroupLabel: c.GroupBy, MachineLabel: c.MachineLabel,
 		Timeout:   sourceTimeout(g.settings),
-		MaxAge:    max(2*g.settings.Interval, minMaxMetricAge),
+		MaxAge:    maxAge,
 		Logger:    a.logger,
 		Transport: a.options.Transport,
 		Observe:   func(d time.Duration, err error) { a.metrics.query(c.MetricName, d, err) },

@@ -324,6 +324,8 @@ func (r *resolver) byMachine(c rawCollector) {
 		r.problem(c.byMachine.origin, fmt.Sprintf("%s is not the name of a label", c.byMachine.quoted()), `such as "instance"`)
 	case c.groupBy.value == c.byMachine.value:
 		r.problem(c.byMachine.origin, "the same label cannot tell apart both apps and Machines", "")
+	case c.onEmpty.value == "zero":
+		r.problem(c.onEmpty.origin, "no answer tells of no Machine that it is idle", "have the query give 0 for those that are, and leave this out")
 	}
 }
 

@@ -275,6 +275,7 @@ func TestRuleProblems(t *testing.T) {
 		{strings.Replace(metrics, "on-empty: zero", "on-empty: 0", 1), `f.yml:4:77: metric-collectors[0].on-empty: "0" is not valid, want unknown or zero`},
 		{strings.Replace(metrics, "by-machine: instance", "by-machine: in-stance", 1), `f.yml:5:82: metric-collectors[1].by-machine: "in-stance" is not the name of a label, such as "instance"`},
 		{strings.Replace(metrics, "by-machine: instance", "by-machine: app, group-by: app", 1), "f.yml:5:82: metric-collectors[1].by-machine: the same label cannot tell apart both apps and Machines"},
+		{strings.Replace(metrics, "by-machine: instance", "by-machine: instance, on-empty: zero", 1), "f.yml:5:102: metric-collectors[1].on-empty: no answer tells of no Machine that it is idle, have the query give 0 for those that are, and leave this out"},
 		{"org: o\n" + strings.Replace(metrics, "app-name: a", "app-name: a-*", 1), `f.yml:2:11: app-name: the metric "jobs" would bring the Machines of every app to each, name $APP_NAME in its query, or set group-by`},
 	} {
 		_, _, err := input{yaml: test.yaml}.load(t)

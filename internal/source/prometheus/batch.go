@@ -16,6 +16,13 @@ import (
 
 // group finds out how the query can be asked for many apps.
 func (s *Source) group(cfg Config) error {
+	if cfg.MachineLabel != "" && (!isPlainLabel(cfg.MachineLabel) || cfg.MachineLabel == cfg.GroupLabel) {
+		return fmt.Errorf("machine label %q is not made of letters, digits and underscores, or is the group label", cfg.MachineLabel)
+	}
+	if cfg.GroupLabel == "" && cfg.MachineLabel != "" {
+		s.perApp = "its values are those of Machines"
+		return nil
+	}
 	if cfg.GroupLabel == "" {
 		grouped, err := Group(cfg.Query, "")
 		if err != nil {
@@ -195,7 +202,11 @@ func (b *batch) part(ctx context.Context, p part) {
 		ctx, cancel = withLimit(ctx, p.within)
 		defer cancel()
 	}
-	found, err := b.askRows(ctx, p, time.Time{}, b.warnings)
+	var found rows
+	err := firmly(ctx, func() (err error) {
+		found, err = b.askRows(ctx, p, time.Time{}, b.warnings)
+		return err
+	})
 	switch {
 	case isLate(err):
 		p.err = err
@@ -307,7 +318,7 @@ func (s *Source) askRows(ctx context.Context, p part, at time.Time, warnings *wa
 	began := time.Now()
 	var found rows
 	err := s.request(ctx, s.grouped.query(p), at, func(body []byte, answered time.Time) (err error) {
-		found, err = decodeRows(body, s.grouped.label, wanted)
+		found, err = decodeRows(body, s.grouped.label, s.machine, wanted)
 		found.answered = answered
 		return err
 	})

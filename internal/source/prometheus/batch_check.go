@@ -132,7 +132,11 @@ func (b *batch) checkRefused(ctx context.Context, apps []scale.App) map[scale.Ap
 func (b *batch) compare(ctx context.Context, app scale.App, from origin, grouped scale.Sample, at time.Time) verdict {
 	var one scale.Sample
 	for range checkAttempts {
-		r, err := b.ask(ctx, app, at, b.warnings)
+		var r reading
+		err := firmly(ctx, func() (err error) {
+			r, err = b.ask(ctx, app, at, b.warnings)
+			return err
+		})
 		if isMute(err) {
 			return undecided
 		}
@@ -142,7 +146,11 @@ func (b *batch) compare(ctx context.Context, app scale.App, from origin, grouped
 		if at.IsZero() {
 			at = r.at
 		}
-		found, err := b.askRows(ctx, part{apps: []scale.App{app}, list: from.list, except: from.except}, at, b.warnings)
+		var found rows
+		err = firmly(ctx, func() (err error) {
+			found, err = b.askRows(ctx, part{apps: []scale.App{app}, list: from.list, except: from.except}, at, b.warnings)
+			return err
+		})
 		if isMute(err) {
 			return undecided
 		}

@@ -16,6 +16,8 @@ type row struct {
 	point   point
 	err     error             // why there is no point
 	metrics []json.RawMessage // label sets of the elements that name the app
+
+	machines *machineRows // of a query by Machine; nil of others
 }
 
 // rows is an answer about many apps.
@@ -37,8 +39,9 @@ type rowElement struct {
 }
 
 // decodeRows reads an answer about many apps, which it keeps only for the apps
-// that are wanted. Elements without the label belong to no app.
-func decodeRows(body []byte, label string, wanted map[scale.App]bool) (rows, error) {
+// that are wanted. Elements without the label belong to no app. The label of
+// Machines is empty for a query that has one row for each app.
+func decodeRows(body []byte, label, machine string, wanted map[scale.App]bool) (rows, error) {
 	var resp response
 	err := resp.unmarshal(body)
 	r := rows{warnings: resp.Warnings}
@@ -73,6 +76,10 @@ func decodeRows(body []byte, label string, wanted map[scale.App]bool) (rows, err
 		}
 		if r.byApp[app] == nil {
 			r.byApp[app] = newRow(e)
+		}
+		if machine != "" {
+			r.byApp[app].addMachine(machine, set, e)
+			return nil
 		}
 		r.byApp[app].metrics = append(r.byApp[app].metrics, e.Metric)
 		return nil
@@ -117,6 +124,10 @@ func (r *rows) read(app scale.App, label string, absent *float64) (reading, erro
 		return reading{value: *absent, at: r.at, answered: r.answered}, nil
 	case found == nil:
 		return reading{at: r.at}, fmt.Errorf("%w: the query returned no series for the app", source.ErrEmpty)
+	case found.machines != nil:
+		of, err := found.machines.reading()
+		of.answered = r.answered
+		return of, err
 	case len(found.metrics) > 1:
 		return reading{at: r.at}, severalRows(found.metrics, label)
 	case found.err != nil:

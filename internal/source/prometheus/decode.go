@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/source"
 )
 
@@ -34,8 +35,9 @@ var errPartial = errors.New("the answer is partial")
 // reading is what an answer says.
 type reading struct {
 	value    float64
-	at       time.Time // when the server evaluated the query; zero when it did not say
-	answered time.Time // when the server answered; zero when it was asked as of a time
+	machines map[scale.MachineID]float64 // of a query by Machine, whose sum value is
+	at       time.Time                   // when the server evaluated the query; zero when it did not say
+	answered time.Time                   // when the server answered; zero when it was asked as of a time
 	warnings []string
 }
 

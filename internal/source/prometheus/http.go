@@ -177,7 +177,11 @@ var errTooLarge = fmt.Errorf("answer is larger than %d MiB", maxBody>>20)
 func (s *Source) fetch(ctx context.Context, query string, at time.Time) (reading, error) {
 	var r reading
 	err := s.request(ctx, query, at, func(body []byte, answered time.Time) (err error) {
-		r, err = decode(body)
+		if s.machine != "" {
+			r, err = decodeMachines(body, s.machine)
+		} else {
+			r, err = decode(body)
+		}
 		r.answered = answered
 		return err
 	})

@@ -46,6 +46,13 @@ type Config struct {
 	// query does not hold $APP_NAME.
 	GroupLabel string
 
+	// MachineLabel, unless empty, says that Query has a row for every Machine, which
+	// names the Machine in this label, as in "sum by (instance) (jobs_running)". The
+	// sample has each Machine's value, and their sum. Rows without the label count for
+	// nothing. Such a query is not rewritten for many apps; with a GroupLabel its rows
+	// have both.
+	MachineLabel string
+
 	// Token is the credential. One that begins with "Fly", as the tokens of
 	// Fly.io do together with their scheme, is sent as it is; one of Fly.io
 	// without the scheme gets it; any other is sent as a bearer token. It goes to Address's host only, also when that redirects.
@@ -78,6 +85,7 @@ type Source struct {
 	metric   string
 	endpoint *url.URL // of the instant query, without credentials
 	query    template
+	machine  string // the label that names Machines; empty for one value for each app
 	timeout  time.Duration
 	maxAge   time.Duration // 0 is any
 	header   http.Header   // Authorization, when there is a credential
@@ -138,6 +146,7 @@ func New(cfg Config) (*Source, error) {
 		metric:   cfg.Metric,
 		endpoint: address.JoinPath("api", "v1", "query"),
 		query:    parseTemplate(cfg.Query),
+		machine:  cfg.MachineLabel,
 		timeout:  cfg.Timeout,
 		maxAge:   cfg.MaxAge,
 		header:   header,
@@ -267,7 +276,11 @@ func (s *Source) newSample(r reading, err error) scale.Sample {
 		err := s.wrap(fmt.Errorf("the value is %v old, which is more than %v", age.Round(time.Second), s.maxAge))
 		return scale.Sample{Metric: s.metric, At: r.at, Quality: scale.Stale, Reason: source.Printable(err.Error(), source.MaxReason)}
 	}
-	return source.NewSample(s.metric, r.value, r.at, s.wrap(err))
+	sample := source.NewSample(s.metric, r.value, r.at, s.wrap(err))
+	if sample.Known() {
+		sample.Machines = r.machines
+	}
+	return sample
 }
 
 // wrap makes an error fit for those who know nothing of this source.
