@@ -45,6 +45,7 @@ type App struct {
 	now      atomic.Pointer[generation]
 	views    orgViews
 	reloads  reloads
+	records  *records
 	cleanups []cleanup
 
 	mu     sync.Mutex
@@ -74,6 +75,7 @@ func New(settings *config.Settings, options Options) (_ *App, err error) {
 		}
 	}()
 	a.metrics = newMetrics(options.Version, a.passes)
+	a.records = newRecords(settings.StoreDir, retentionOf(settings), a.logger, a.metrics)
 	a.platform = newPlatform(settings, options, a.metrics)
 	a.onClose("platform clients", func() error { a.platform.close(); return nil })
 	g, err := a.newGeneration(settings)
@@ -133,6 +135,14 @@ func (a *App) drive(ctx context.Context, run func(ctx context.Context, stop cont
 	if err := a.now.Load().settings.RequireToken(); err != nil {
 		return err
 	}
+	if err := a.records.open(ctx); err != nil {
+		return err
+	}
+	defer func() {
+		if err := a.records.close(ctx); err != nil {
+			a.logger.Warn("close the store", "error", err)
+		}
+	}()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	g := a.now.Load()
@@ -145,6 +155,7 @@ func (a *App) drive(ctx context.Context, run func(ctx context.Context, stop cont
 	cfg := a.loopConfig(g.settings)
 	cfg.Wake = changed
 	loop := reconcile.New(cfg, a.discover)
+	a.records.settle(loop.Ready)
 	reloads := make(chan struct{})
 	go func() {
 		defer close(reloads)
@@ -202,6 +213,7 @@ func (a *App) loopConfig(settings *config.Settings) reconcile.Config {
 		Logger:      a.logger,
 		Observe:     a.observe,
 		Forget:      a.forget,
+		Memories:    a.records,
 	}
 }
 
@@ -212,12 +224,14 @@ func (a *App) observe(r reconcile.Report) {
 		a.options.Observe(r)
 	}
 	a.passes.add(r)
+	a.records.pass(r)
 }
 
 // forget drops what is kept of a target that is no longer governed, so that no
 // graph shows it as it was for ever.
 func (a *App) forget(t reconcile.Target) {
 	a.passes.forget(t.App, t.Policy.Group)
+	a.records.forget(t)
 	if a.release(t.App, t.Policy.Group) {
 		a.platform.forget(t.App)
 	}
@@ -229,6 +243,9 @@ func (a *App) ready(loop *reconcile.Loop) (bool, string) {
 	how := fmt.Sprintf("%d targets had a pass, %d of the last ones failed", all, failing)
 	if bad := a.reloads.problem(); bad != "" {
 		how += "; the settings in force are not the newest: " + bad
+	}
+	if bad := a.records.problem(); bad != "" {
+		how += "; " + bad
 	}
 	return ready, how
 }

@@ -32,6 +32,9 @@ type metrics struct {
 	sourceFailures *prometheus.CounterVec
 	reloads        *prometheus.CounterVec
 	reloadOK       prometheus.Gauge
+	storeOK        prometheus.Gauge
+	memories       *prometheus.CounterVec
+	entries        *prometheus.CounterVec
 }
 
 // newMetrics returns metrics whose gauges of targets tell the last passes.
@@ -66,6 +69,9 @@ func newMetrics(version string, last *passes) *metrics {
 		sources:        histogram("fas_source_duration_seconds", "Duration of queries to metric sources, by metric.", "metric"),
 		reloads:        counter("fas_config_reload_count", "Times that the settings were read anew, by status (ok, failed).", "status"),
 		reloadOK:       prometheus.NewGauge(prometheus.GaugeOpts{Name: "fas_config_reload_ok", Help: "0 while the newest settings could not be taken over, else 1."}),
+		storeOK:        prometheus.NewGauge(prometheus.GaugeOpts{Name: "fas_store_ok", Help: "0 while nothing can be kept in store-dir, else 1."}),
+		memories:       counter("fas_memory_write_count", "Writes of what is remembered of a target, by status (ok, failed).", "status"),
+		entries:        counter("fas_journal_write_count", "Entries of the journal, by status (ok, failed).", "status"),
 		sourceFailures: counter("fas_source_error_count", "Queries to metric sources without a usable value, by metric and reason (empty, error).", "metric", "reason"),
 	}
 	for _, verb := range verbs {
@@ -80,11 +86,14 @@ func newMetrics(version string, last *passes) *metrics {
 	m.reloadOK.Set(1)
 	for _, status := range []string{"ok", "failed"} {
 		m.reloads.WithLabelValues(status)
+		m.memories.WithLabelValues(status)
+		m.entries.WithLabelValues(status)
 	}
+	m.storeOK.Set(1)
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "fas_build_info", Help: "1, with the version as a label."}, []string{"version"})
 	build.WithLabelValues(version).Set(1)
 	m.registry.MustRegister(m.reconcile, m.passDuration, newGauges(last),
-		m.requests, m.requestErrors, m.sources, m.sourceFailures, m.reloads, m.reloadOK, build,
+		m.requests, m.requestErrors, m.sources, m.sourceFailures, m.reloads, m.reloadOK, m.storeOK, m.memories, m.entries, build,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -135,6 +144,28 @@ func (m *metrics) reload(err error) {
 	m.reloads.WithLabelValues("ok").Inc()
 	m.reloadOK.Set(1)
 }
+
+// status is the label of what went well or not.
+func status(ok bool) string {
+	if ok {
+		return "ok"
+	}
+	return "failed"
+}
+
+// store takes note of how the store fares.
+func (m *metrics) store(ok bool) {
+	m.storeOK.Set(0)
+	if ok {
+		m.storeOK.Set(1)
+	}
+}
+
+// saved takes note of a write of what is remembered.
+func (m *metrics) saved(ok bool) { m.memories.WithLabelValues(status(ok)).Inc() }
+
+// journalled takes note of an entry of the journal.
+func (m *metrics) journalled(ok bool) { m.entries.WithLabelValues(status(ok)).Inc() }
 
 // request takes note of a request to the platform.
 func (m *metrics) request(r flyapi.Request) {

@@ -14,15 +14,29 @@ import (
 
 // Once makes one pass over every target, acting if act is set and dry run is
 // not, and returns the reports in the order of the targets. The error is that of
-// the discovery; those of the passes are in their reports.
+// the discovery; those of the passes are in their reports. If it acts, what the pass
+// before remembered is used and kept in the settings' folder, and the journal with it.
 func (a *App) Once(ctx context.Context, act bool) ([]reconcile.Report, error) {
 	if err := a.now.Load().settings.RequireToken(); err != nil {
 		return nil, err
 	}
-	return a.eachTarget(ctx, func(ctx context.Context, t reconcile.Target) reconcile.Report {
-		report, _ := reconcile.Pass(ctx, t, decide.Memory{}, reconcile.Options{Now: time.Now, Act: act && !a.now.Load().settings.DryRun})
+	settings := a.now.Load().settings
+	if !act || settings.StoreDir == "" {
+		return a.eachTarget(ctx, func(ctx context.Context, t reconcile.Target) reconcile.Report {
+			report, _ := reconcile.Pass(ctx, t, decide.Memory{}, reconcile.Options{Now: time.Now, Act: act && !settings.DryRun})
+			return report
+		})
+	}
+	if err := a.records.open(ctx); err != nil {
+		return nil, err
+	}
+	reports, err := a.eachTarget(ctx, func(ctx context.Context, t reconcile.Target) reconcile.Report {
+		before, _ := a.records.Load(t.Key())
+		report, after := reconcile.Pass(ctx, t, before, reconcile.Options{Now: time.Now, Act: !settings.DryRun})
+		a.records.Save(t.Key(), after, len(report.Outcomes) > 0)
 		return report
 	})
+	return reports, errors.Join(err, a.records.close(ctx))
 }
 
 // Eval evaluates every target's expressions and changes nothing. The Machines

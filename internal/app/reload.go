@@ -94,6 +94,9 @@ func fixed(before, after *config.Settings) []string {
 		differ bool
 	}{
 		{"listen", before.Listen != after.Listen},
+		{"store-dir", before.StoreDir != after.StoreDir},
+		{"journal-retention", before.JournalRetention != after.JournalRetention},
+		{"journal-entries", before.JournalEntries != after.JournalEntries},
 		{"log-format", before.LogFormat != after.LogFormat},
 		{"log-level", before.LogLevel != after.LogLevel},
 		{"FLY_FLAPS_BASE_URL", before.MachinesURL != after.MachinesURL},
