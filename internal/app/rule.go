@@ -1,15 +1,12 @@
 package app
 
 import (
-	"context"
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/config"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/reconcile"
-	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/source"
 	"github.com/fly-autoscaler/fly-autoscaler/internal/source/prometheus"
 )
@@ -36,14 +33,7 @@ func newRule(a *App, g *generation, target config.Target) (rule, error) {
 	r := rule{
 		target: target,
 		apps:   &appNames{},
-		policy: &policy.Policy{
-			Group: target.Group, Regions: target.Regions, Launch: target.Launch,
-			MinCreated: target.MinCreated, MaxCreated: target.MaxCreated,
-			MinStarted: target.MinStarted, MaxStarted: target.MaxStarted,
-			Behavior: target.Behavior, Loss: target.Loss, Schedules: target.Schedules,
-			Limits: target.Limits, Zero: target.Zero, ScaleIn: target.ScaleIn,
-			MaxAge: max(2*g.settings.Interval, minMaxAge),
-		},
+		policy: target.Policy(max(2*g.settings.Interval, minMaxAge)),
 	}
 	if target.APIToken != "" {
 		c, err := a.platform.connect(target.APIToken)
@@ -62,26 +52,11 @@ func newRule(a *App, g *generation, target config.Target) (rule, error) {
 			s = source.NewShared(s, r.apps.get, sharedFor(g.settings))
 		}
 		if collector.EmptyIsZero {
-			s = emptyIsZero{s}
+			s = source.EmptyIsZero(s)
 		}
 		r.sources = append(r.sources, s)
 	}
 	return r, nil
-}
-
-// emptyIsZero takes an answer without a value for the number 0. A question that was
-// not answered stays one without a value.
-type emptyIsZero struct{ source.Source }
-
-// Collect implements source.Source.
-func (e emptyIsZero) Collect(ctx context.Context, apps []scale.App) map[scale.App]scale.Sample {
-	samples := maps.Clone(e.Source.Collect(ctx, apps))
-	for app, s := range samples {
-		if s.Quality == scale.Empty {
-			samples[app] = scale.Sample{Metric: s.Metric, At: s.At, Quality: scale.Fresh}
-		}
-	}
-	return samples
 }
 
 func newSource(a *App, g *generation, c config.Collector) (source.Source, error) {

@@ -18,6 +18,19 @@ type Rules struct {
 	ScaleIn   policy.ScaleIn
 }
 
+// Policy returns the target's settings as they are decided by. The age is that from
+// which on a list of Machines is too old to act upon; 0 for none.
+func (t Target) Policy(maxAge time.Duration) *policy.Policy {
+	return &policy.Policy{
+		Group: t.Group, Regions: t.Regions, Launch: t.Launch,
+		MinCreated: t.MinCreated, MaxCreated: t.MaxCreated,
+		MinStarted: t.MinStarted, MaxStarted: t.MaxStarted,
+		Behavior: t.Behavior, Loss: t.Loss, Schedules: t.Schedules,
+		Limits: t.Limits, Zero: t.Zero, ScaleIn: t.ScaleIn,
+		MaxAge: maxAge,
+	}
+}
+
 // Profiles are the names of the sets of rules to begin with.
 func Profiles() []string { return []string{"web", "queue", "batch"} }
 
