@@ -302,15 +302,16 @@ func TestCheckWhileDataArrives(t *testing.T) {
 	}
 }
 
-// TestCheckUndecided has a server that fails at the first question about one app.
+// TestCheckUndecided has a server that fails at the first questions about one app,
+// until it is no longer asked again.
 func TestCheckUndecided(t *testing.T) {
 	e := newEngineServer(gauge(3, "__name__", "depth", "app", "a"), gauge(4, "__name__", "depth", "app", "b"))
-	failed := false
+	failed := 0
 	e.meddle = func(w http.ResponseWriter, query string, _ time.Time) bool {
-		if strings.Contains(query, "|") || failed {
+		if strings.Contains(query, "|") || failed == 3 {
 			return false
 		}
-		failed = true
+		failed++
 		refuse(w, http.StatusServiceUnavailable, "timeout", "busy")
 		return true
 	}
@@ -318,8 +319,8 @@ func TestCheckUndecided(t *testing.T) {
 	defer closeSource(t, src)
 	want := map[scale.App]string{"a": "3", "b": "4"}
 	collect(t, src, want)
-	if n := len(e.asked()); n != 4 {
-		t.Errorf("asked %d times, want for both, for one, and then for each", n)
+	if n := len(e.asked()); n != 6 {
+		t.Errorf("asked %d times, want for both, three times for one, and then for each", n)
 	}
 	collect(t, src, want)
 	wantAsked(t, e, `depth{app=~"a|b"}`, `depth{app="b"}`)
@@ -373,8 +374,8 @@ func TestOneAppSpoilsNoOther(t *testing.T) {
 	}
 }
 
-// TestOutageIsNotAskedAboutAgain has a server that is down for the grouped query.
-func TestOutageIsNotAskedAboutAgain(t *testing.T) {
+// TestOutageIsAskedAboutThreeTimes has a server that is down for the grouped query.
+func TestOutageIsAskedAboutThreeTimes(t *testing.T) {
 	apps, series := fleet(50)
 	e := newEngineServer(series...)
 	down := false
@@ -393,13 +394,39 @@ func TestOutageIsNotAskedAboutAgain(t *testing.T) {
 	}
 	for range 2 { // before and after the check
 		collect(t, src, want)
-		if n := len(e.asked()); n != 1 {
-			t.Errorf("asked %d times, want once", n)
+		if n := len(e.asked()); n != 3 {
+			t.Errorf("asked %d times, want three times and not for each app", n)
 		}
 		down = false
 		src.Collect(t.Context(), apps)
 		e.asked()
 		down = true
+	}
+}
+
+// Half of what is asked is answered with an error at once, as by one of two servers
+// behind an address. The values of all apps do not depend on one answer.
+func TestHalfDown(t *testing.T) {
+	apps, series := fleet(50)
+	e := newEngineServer(series...)
+	n := 0
+	e.meddle = func(w http.ResponseWriter, _ string, _ time.Time) bool {
+		if n++; n%2 == 1 {
+			http.Error(w, "Service Unavailable", http.StatusServiceUnavailable)
+		}
+		return n%2 == 1
+	}
+	src := open(t, prometheus.Config{Address: serve(t, e.ServeHTTP), Query: `depth{app="$APP_NAME"}`})
+	defer closeSource(t, src)
+	for range 3 {
+		for app, sample := range src.Collect(t.Context(), apps) {
+			if !sample.Known() {
+				t.Errorf("%s: %+v", app, sample)
+			}
+		}
+		if n := len(e.asked()); n > 4 {
+			t.Errorf("asked %d times", n)
+		}
 	}
 }
 

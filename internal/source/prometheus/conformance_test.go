@@ -195,12 +195,13 @@ func closeSource(t *testing.T, src source.Source) {
 	}
 }
 
-// awaitScrape waits until the server has read the exporter.
+// awaitScrape waits until the server has scraped, so long ago that subqueries see it
+// too: these look at whole seconds.
 func awaitScrape(t *testing.T, address string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	src := open(t, prometheus.Config{Address: address, Query: "one"})
+	src := open(t, prometheus.Config{Address: address, Query: "max_over_time(one[1m:1s])"})
 	defer closeSource(t, src)
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
