@@ -86,15 +86,13 @@ func marked(members []scale.Member) bool {
 	return slices.ContainsFunc(members, func(m scale.Member) bool { return m.Drained() })
 }
 
-// allowed returns those of an order of removal that the policy lets go. Those that are
-// leaving stay in it, so that no other goes in their place.
+// allowed returns those of an order of removal that the policy lets go.
 func (in *scaleIn) allowed(order []scale.Member) []scale.Member {
 	if in.Protect == "" && in.MinLifetime <= 0 {
 		return order
 	}
 	return slices.DeleteFunc(order, func(m scale.Member) bool {
-		young := m.Class == scale.Ready && in.now.Sub(m.Since()) < in.MinLifetime
-		return !m.Leaving() && (in.protects(m) || young)
+		return in.protects(m) || m.Class == scale.Ready && in.now.Sub(m.Since()) < in.MinLifetime
 	})
 }
 
@@ -111,8 +109,8 @@ func (in *scaleIn) protects(m scale.Member) bool {
 }
 
 // pool returns the Machines that stay as standbys although fewer are to exist, the
-// quickest to wake first.
-func (in *scaleIn) pool(members []scale.Member) []scale.Member {
+// quickest to wake first. It is not made of those that start now.
+func (in *scaleIn) pool(members, starts []scale.Member) []scale.Member {
 	if in.Standby <= 0 {
 		return nil
 	}
@@ -121,7 +119,7 @@ func (in *scaleIn) pool(members []scale.Member) []scale.Member {
 		switch m.State {
 		case scale.StateSuspended, scale.StateSuspending, scale.StateStopped, scale.StateStopping:
 			young := in.StandbyFor <= 0 || in.now.Sub(m.Since()) < in.StandbyFor
-			if (m.Class == scale.Standby || m.Class == scale.Draining) && young && !m.HasMounts && !in.protects(m) {
+			if (m.Class == scale.Standby || m.Class == scale.Draining) && young && !m.HasMounts && !in.protects(m) && !holds(starts, m) {
 				resting = append(resting, m)
 			}
 		}
@@ -269,7 +267,7 @@ func couple(d *scale.Decision, p *policy.Policy) {
 		if want.Started = within(d.Have.Started, limits.MinStarted, limits.MaxStarted); want != d.Want {
 			step(d, scale.StageBounds, want, fmt.Sprintf("%d run, what is there besides stands by", want.Started))
 		}
-	case in.Mode == policy.IdleDestroy && limits.MaxStarted.Known && d.Have.Created > 0:
+	case followed(d, p) && d.Have.Created > 0:
 		if lo, hi := limits.MinCreated, limits.MaxCreated; lo.Defined && !lo.Known || hi.Defined && !hi.Known {
 			return
 		}
@@ -278,4 +276,9 @@ func couple(d *scale.Decision, p *policy.Policy) {
 			step(d, scale.StageBounds, want, "created follows started: what is not needed is destroyed")
 		}
 	}
+}
+
+// followed reports whether the created count follows the started one.
+func followed(d *scale.Decision, p *policy.Policy) bool {
+	return p.ScaleIn.Mode == policy.IdleDestroy && d.Limits.MaxStarted.Known
 }

@@ -25,9 +25,15 @@ func supply(d *scale.Decision, s scale.Snapshot, p *policy.Policy) {
 	// What may be taken from those that run: not below the floor, and while any are
 	// wanted, not the last that serves, because those that boot may never come up.
 	u.spare = spareable{running: d.Have.Started, ready: d.Counts.Started}
+	floor := 0
 	if l := d.Within.MinStarted; l.Known {
-		u.spare.running -= min(l.Value, u.want.Created)
+		floor = min(l.Value, u.want.Created)
 	}
+	if followed(d, p) {
+		// No more go than are not needed, also where others cannot.
+		floor = max(floor, min(u.want.Started, u.want.Created))
+	}
+	u.spare.running -= floor
 	if u.want.Started > 0 {
 		u.spare.ready--
 	}
@@ -99,11 +105,12 @@ func (u *supplier) destroy() {
 	if n <= 0 {
 		return
 	}
-	pool := u.out.pool(u.d.Inventory)
+	back, starts := u.needed()
+	pool := u.out.pool(u.d.Inventory, starts)
 	n -= len(pool)
 	if n > 0 {
-		order := without(u.out.allowed(u.out.removal.DestroyOrder(u.d.Inventory)), pool)
-		u.victims = take(order, min(n, reachable(u.d.Inventory)-1), &u.spare)
+		order := without(u.out.allowed(u.out.removal.DestroyOrder(u.d.Inventory)), slices.Concat(pool, back))
+		u.victims = take(order, min(n, reachable(u.d.Inventory)-1-len(pool)), &u.spare)
 	}
 	room := u.out.Standby - len(pool)
 	end := func(m scale.Member) {
@@ -139,6 +146,20 @@ func (u *supplier) destroy() {
 	if len(pool) > 0 {
 		u.say("%d stay as standbys", len(pool))
 	}
+}
+
+// needed returns the Machines that drain and are to serve again, because too few run,
+// and those that stand by and are to start because that is not enough.
+func (u *supplier) needed() (back, starts []scale.Member) {
+	l := u.d.Within.MinStarted
+	n := min(u.want.Started, l.Value, u.want.Created) - u.started
+	if !l.Known || n <= 0 {
+		return nil, nil
+	}
+	leaving := u.out.removal.LeavingOrder(u.d.Inventory)
+	back = leaving[max(0, len(leaving)-n):]
+	starts = place.StartOrder(u.d.Inventory)
+	return back, starts[:min(len(starts), n-len(back))]
 }
 
 // leave goes on with the Machines that drain as long as something asks for it, and
@@ -205,7 +226,8 @@ func (u *supplier) start() {
 		u.say("%d more cannot be started: no stopped or suspended Machine is left", missing)
 	}
 	if starts > 0 {
-		u.pick.Start, u.pick.Spare = startable[:starts], startable[starts:]
+		u.pick.Start = startable[:starts]
+		u.pick.Spare = slices.DeleteFunc(startable[starts:], func(m scale.Member) bool { return m.Drained() }) // see tidy
 	}
 	u.started += u.pick.Launch + starts
 }
@@ -237,7 +259,7 @@ func (u *supplier) stop() {
 func (u *supplier) tidy() {
 	for _, m := range u.d.Inventory {
 		atRest := m.Class == scale.Standby || m.Class == scale.Broken && m.State == scale.StateFailed
-		if m.Drained() && atRest && !holds(u.victims, m) && !holds(u.pick.Start, m) && !holds(u.pick.Spare, m) {
+		if m.Drained() && atRest && !holds(u.victims, m) && !holds(u.pick.Start, m) {
 			u.pick.Undrain = append(u.pick.Undrain, m)
 		}
 	}

@@ -2,6 +2,7 @@ package decide_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -158,6 +159,23 @@ func (w drawn) disturb(t *rapid.T) drawn {
 	return w
 }
 
+// mark has a Machine drain.
+func mark(m *scale.Machine, until string) {
+	m.Metadata, m.Cordoned = maps.Clone(m.Metadata), true
+	if m.Metadata == nil {
+		m.Metadata = map[string]string{}
+	}
+	m.Metadata[scale.MetaDrain] = until
+}
+
+// unmark has a drained Machine serve again.
+func unmark(m *scale.Machine) {
+	if m.Drained() {
+		m.Metadata, m.Cordoned = maps.Clone(m.Metadata), false
+		delete(m.Metadata, scale.MetaDrain)
+	}
+}
+
 // apply returns the snapshot after the plan has been carried out in full, with
 // boots under way if booting, else finished.
 func apply(s scale.Snapshot, p scale.Plan, booting bool) scale.Snapshot {
@@ -170,16 +188,25 @@ func apply(s scale.Snapshot, p scale.Plan, booting bool) scale.Snapshot {
 	for i := range machines {
 		byID[machines[i].ID] = &machines[i]
 	}
-	for i, a := range p.Actions {
+	for _, a := range p.Actions {
 		switch a.Verb {
 		case scale.Start:
 			byID[a.Machine].State, byID[a.Machine].UpdatedAt = up, s.TakenAt
+			unmark(byID[a.Machine])
 		case scale.Stop:
 			byID[a.Machine].State, byID[a.Machine].UpdatedAt = scale.StateStopped, s.TakenAt
+			unmark(byID[a.Machine])
+		case scale.Suspend:
+			byID[a.Machine].State, byID[a.Machine].UpdatedAt = scale.StateSuspended, s.TakenAt
+			unmark(byID[a.Machine])
+		case scale.Drain:
+			mark(byID[a.Machine], scale.DrainMark(a.Until))
+		case scale.Undrain:
+			unmark(byID[a.Machine])
 		case scale.Destroy:
 			byID[a.Machine].State, byID[a.Machine].UpdatedAt = scale.StateDestroyed, s.TakenAt
 		case scale.Create:
-			m := machine(fmt.Sprintf("n%03d", i), up)
+			m := machine("n"+a.Name, up)
 			m.Name, m.Region, m.UpdatedAt = a.Name, a.Region, s.TakenAt
 			m.Metadata = map[string]string{scale.MetaCreateID: a.CreateID}
 			if t := byID[a.Template]; t != nil && t.Release() != "" {

@@ -60,8 +60,8 @@ func (r Removal) LeavingOrder(members []scale.Member) []scale.Member {
 }
 
 // DestroyOrder returns the members that can be destroyed, the least useful
-// first: broken, on their way out, standing by (the slowest to wake first), taken out
-// of service, booting, and last those that serve. Machines with volumes are never among
+// first: broken, on their way out, taken out of service, standing by (the slowest to wake
+// first), booting, and last those that serve. Machines with volumes are never among
 // them, because their data would go too.
 func (r Removal) DestroyOrder(members []scale.Member) []scale.Member {
 	return r.order(members, func(m scale.Member) (int, bool) {
@@ -75,11 +75,11 @@ func (r Removal) DestroyOrder(members []scale.Member) []scale.Member {
 			return 0, m.State == scale.StateFailed || stoppable(m.State) || m.State == scale.StateStopping || m.State == scale.StateSuspending
 		case scale.Draining:
 			if m.Leaving() {
-				return 5, stoppable(m.State)
+				return 2, stoppable(m.State)
 			}
 			return 1, true
 		case scale.Standby:
-			return 4 - wake(m.State), true // 2, 3 or 4
+			return 5 - wake(m.State), true // 3, 4 or 5
 		case scale.Booting:
 			return 6, stoppable(m.State)
 		case scale.Ready:
