@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -116,21 +117,23 @@ func decodeMachine(body []byte) (scale.Machine, error) {
 	if err := json.Unmarshal(body, &w); err != nil {
 		return scale.Machine{}, fmt.Errorf("decode machine: %w", err)
 	}
-	return w.machine()
+	return w.machine(make(configurations))
 }
 
-// decodeMachines reads a list, leaves out what is destroyed and sorts by ID.
+// decodeMachines reads a list, leaves out what is destroyed and sorts by ID. Machines
+// with the same configuration, byte for byte, share one Metadata.
 func decodeMachines(body []byte) ([]scale.Machine, error) {
 	var list []*wireMachine
 	if err := json.Unmarshal(body, &list); err != nil {
 		return nil, fmt.Errorf("decode machine list: %w", err)
 	}
 	machines := make([]scale.Machine, 0, len(list))
+	known := make(configurations)
 	for i, w := range list {
 		if w == nil {
 			continue
 		}
-		m, err := w.machine()
+		m, err := w.machine(known)
 		if err != nil {
 			return nil, fmt.Errorf("decode machine list: entry %d: %w", i, err)
 		}
@@ -143,10 +146,32 @@ func decodeMachines(body []byte) ([]scale.Machine, error) {
 	return machines, nil
 }
 
-func (w *wireMachine) machine() (scale.Machine, error) {
+// configuration is what is read of a Machine's configuration and image.
+type configuration struct {
+	facts    wireConfig
+	metadata map[string]string
+	image    string
+}
+
+// configurations are those of one answer. Most Machines of an app have the same one,
+// byte for byte, which is decoded once.
+type configurations map[[2]string]configuration
+
+func (c configurations) of(config, image json.RawMessage) configuration {
+	if known, ok := c[[2]string{string(config), string(image)}]; ok {
+		return known
+	}
+	facts := factsOf(config)
+	read := configuration{facts: facts, metadata: metadataOf(facts.Metadata), image: imageOf(image)}
+	c[[2]string{string(config), string(image)}] = read
+	return read
+}
+
+func (w *wireMachine) machine(known configurations) (scale.Machine, error) {
 	if w.ID == "" {
 		return scale.Machine{}, errNoMachineID
 	}
+	config := known.of(w.Config, w.ImageRef)
 	m := scale.Machine{
 		ID:         scale.MachineID(w.ID),
 		Name:       string(w.Name),
@@ -156,7 +181,7 @@ func (w *wireMachine) machine() (scale.Machine, error) {
 		Cordoned:   bool(w.Cordoned),
 		CreatedAt:  w.CreatedAt.Time,
 		UpdatedAt:  w.UpdatedAt.Time,
-		Image:      imageOf(w.ImageRef),
+		Image:      config.image,
 		Lease:      leaseOf(w.Lease),
 	}
 	if m.InstanceID == "" {
@@ -169,10 +194,11 @@ func (w *wireMachine) machine() (scale.Machine, error) {
 
 	// The incomplete configuration is what is known of a Machine whose host does
 	// not answer. Without it, the Machine would fall into the wrong group.
-	facts := factsOf(w.Config)
-	m.Metadata = metadataOf(facts.Metadata)
+	facts := config.facts
+	m.Metadata = config.metadata
 	if len(m.Metadata) == 0 || m.Host != scale.HostOK {
 		partial := factsOf(w.IncompleteConfig)
+		m.Metadata = maps.Clone(m.Metadata) // it is shared
 		for key, value := range metadataOf(partial.Metadata) {
 			if _, known := m.Metadata[key]; !known {
 				if m.Metadata == nil {
