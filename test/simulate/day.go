@@ -18,7 +18,7 @@ func DayStory(seed uint64, hours float64) *Story {
 		s.Rules[0].Apps = "web-1" // by name, so that the organization is not watched
 		s.Rules = s.Rules[:1]
 	}
-	s.Interval = pick(d, []time.Duration{15 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute})
+	s.Interval = pick(d, []time.Duration{15 * time.Second, 15 * time.Second, 30 * time.Second, time.Minute, time.Minute})
 	if d.chance(0.3) {
 		s.Skew = d.between(0, 6*time.Minute) - 3*time.Minute
 	}

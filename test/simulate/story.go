@@ -105,7 +105,7 @@ func newStory(seed uint64) (*Story, draw) {
 	if d.chance(0.3) {
 		s.Rules = append(s.Rules, rule{Apps: "web-*", Group: "worker", policy: pick(d, policies)})
 	}
-	for i := range 1 + min(d.IntN(3), d.IntN(3)) {
+	for i := range pick(d, []int{1, 1, 1, 1, 1, 1, 1, 2, 2, 3}) {
 		s.Apps = append(s.Apps, s.app(d, fmt.Sprintf("web-%d", i+1)))
 	}
 	s.Apps = append(s.Apps, sim.AppSpec{Org: org, App: "other", Machines: []sim.MachineSpec{{Count: 2, Region: "iad", Group: "app"}}})
