@@ -20,6 +20,11 @@ COUNT ?= 6
 # Flags of `make bench-fleet`, such as "-apps 100 -compare 100"; -help lists them.
 ARGS ?=
 
+# What `make sim` plays: that many days of so many hours, or the one with SEED.
+SEED  ?=
+SEEDS ?= 200
+HOURS ?= 24
+
 PROGRAMS := fly-autoscaler flysim
 
 .PHONY: help
@@ -80,6 +85,11 @@ benchstat: ## compare two outputs of make bench (OLD=file NEW=file)
 .PHONY: bench-fleet
 bench-fleet: build ## measure fleets of 100 to 10,000 simulated apps, in fifteen minutes (ARGS=flags)
 	$(GO) run ./test/benchfleet -bin bin $(ARGS)
+
+.PHONY: sim
+sim: ## live through random days in virtual time (SEEDS=200 HOURS=24); SEED=n replays one and tells all of it
+	$(GO) test -c -o bin/sim.test ./test/simulate
+	bin/sim.test -test.timeout 24h -test.run '^TestSim$$' -sim.hours $(HOURS) $(if $(SEED),-sim.first $(SEED) -sim.seeds 1 -test.v,-sim.seeds $(SEEDS))
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target (FUZZTIME=1m each)

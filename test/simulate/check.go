@@ -25,11 +25,11 @@ const (
 type checker struct {
 	record *record
 	story  *Story
-	out    []string
+	out    []Violation
 }
 
 func (c *checker) fail(at moment, format string, args ...any) {
-	c.out = append(c.out, fmt.Sprintf("at %s: ", at.at.Sub(c.story.began).Round(time.Millisecond))+fmt.Sprintf(format, args...))
+	c.out = append(c.out, Violation{at.at.Sub(c.story.began), fmt.Sprintf(format, args...)})
 }
 
 // mutations checks every mutation that the program made.

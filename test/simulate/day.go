@@ -1,7 +1,6 @@
 package simulate
 
 import (
-	"fmt"
 	"net/http"
 	"time"
 
@@ -154,8 +153,11 @@ func metrics(_ *Story, e *episode, d draw) {
 		{Kind: sim.FaultCut, Op: op},
 		{Kind: sim.FaultHang, Op: op},
 		{Kind: sim.FaultSlow, Op: op, Duration: sim.Duration(d.between(time.Second, 20*time.Second))},
-		{Kind: sim.FaultEmpty, Op: op}, {Kind: sim.FaultNaN, Op: op}, {Kind: sim.FaultInf, Op: op},
-		{Kind: sim.FaultSeveral, Op: op}, {Kind: sim.FaultGarbage, Op: op},
+		{Kind: sim.FaultEmpty, Op: op},
+		{Kind: sim.FaultNaN, Op: op},
+		{Kind: sim.FaultInf, Op: op},
+		{Kind: sim.FaultSeveral, Op: op},
+		{Kind: sim.FaultGarbage, Op: op},
 	}))
 }
 
@@ -166,7 +168,7 @@ func noRoom(_ *Story, e *episode, d draw) {
 		return
 	}
 	limit := sim.Capacity{Region: pick(d, regions), Max: d.IntN(6), Starts: d.chance(0.3)}
-	e.acts = append(e.acts, act{e.lead, fmt.Sprintf("no room: %+v", limit), func(r *run) { r.try(nil, r.world.SetCapacity(limit)) }})
+	e.acts = append(e.acts, act{e.lead, "region without room", func(r *run) { r.try(nil, r.world.SetCapacity(limit)) }})
 }
 
 // stuck has Machines take long to boot.
@@ -190,7 +192,7 @@ func crashes(_ *Story, e *episode, d draw) {
 			f.calls = d.IntN(40)
 		}
 		pause := d.between(time.Second, 20*time.Second)
-		e.acts = append(e.acts, act{e.lead + d.between(0, e.trouble), "fuse", func(r *run) { r.crash(f, pause) }})
+		e.acts = append(e.acts, act{e.lead + d.between(0, e.trouble), "set to crash", func(r *run) { r.crash(f, pause) }})
 	}
 }
 
@@ -203,7 +205,7 @@ func restarts(_ *Story, e *episode, d draw) {
 // clocks has the platform's clock set forward.
 func clocks(_ *Story, e *episode, d draw) {
 	step := d.between(time.Second, 2*time.Minute)
-	e.acts = append(e.acts, act{e.lead + d.between(0, e.trouble), "clock", func(r *run) { r.setForward(step) }})
+	e.acts = append(e.acts, act{e.lead + d.between(0, e.trouble), "clock set forward", func(r *run) { r.setForward(step) }})
 }
 
 // hosts has hosts get out of reach.

@@ -16,6 +16,7 @@ func (r *run) crash(f fuse, pause time.Duration) {
 	p := r.current()
 	f.crash = func() {
 		r.record.note("process %d crashes", p.number)
+		r.count("crash", 1)
 		p.stop()
 		r.deeds.Go(func() {
 			<-p.done
@@ -82,6 +83,9 @@ func (r *run) deploy(d draw, app string) {
 		return // two do not deploy one app at the same time
 	}
 	fails := d.chance(0.3)
+	if fails {
+		r.count("deploy that fails", 1)
+	}
 	r.deeds.Go(func() {
 		defer r.deploying(app, false)
 		if fails {

@@ -15,8 +15,13 @@ func (e *episode) people(s *Story, d draw, about time.Duration) {
 		name string
 		do   func(*run, draw, target)
 	}{
-		{"start", (*run).startOne}, {"start", (*run).startOne}, {"stop", (*run).stopOne}, {"stop", (*run).stopOne},
-		{"destroy", (*run).destroyOne}, {"add", (*run).addOne}, {"cordon", (*run).cordonOne},
+		{"start", (*run).startOne},
+		{"start", (*run).startOne},
+		{"stop", (*run).stopOne},
+		{"stop", (*run).stopOne},
+		{"destroy", (*run).destroyOne},
+		{"add", (*run).addOne},
+		{"cordon", (*run).cordonOne},
 	}
 	for at := e.lead + d.between(0, 2*about); at < e.lead+e.trouble; at += d.between(0, 2*about) {
 		deed, dice := pick(d, deeds), newDraw(s.Seed, d.Uint64())

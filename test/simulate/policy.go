@@ -36,35 +36,40 @@ func clamp(v float64, lo, hi int) int { return min(max(int(math.Ceil(v/10)), lo)
 // policies are those that stories draw from.
 var policies = []policy{
 	{
-		"created and started", []string{"created-machine-count: clamp(ceil(work / 10), 1, 7)", "started-machine-count: clamp(ceil(work / 10), 1, 7)"},
+		"created and started",
+		[]string{"created-machine-count: clamp(ceil(work / 10), 1, 7)", "started-machine-count: clamp(ceil(work / 10), 1, 7)"},
 		func(w float64) want {
 			n := clamp(w, 1, 7)
 			return want{n, n, n, n}
 		}, true,
 	},
 	{
-		"started of a few created", []string{"created-machine-count: '6'", "started-machine-count: min(ceil(work / 10), 6)"},
+		"started of a few created",
+		[]string{"created-machine-count: '6'", "started-machine-count: min(ceil(work / 10), 6)"},
 		func(w float64) want {
 			n := clamp(w, 0, 6)
 			return want{6, 6, n, n}
 		}, true,
 	},
 	{
-		"started", []string{"started-machine-count: min(ceil(work / 10), 8)"},
+		"started",
+		[]string{"started-machine-count: min(ceil(work / 10), 8)"},
 		func(w float64) want {
 			n := clamp(w, 0, 8)
 			return want{undefined, unbounded, n, n}
 		}, true,
 	},
 	{
-		"created", []string{"created-machine-count: clamp(ceil(work / 10), 1, 6)"},
+		"created",
+		[]string{"created-machine-count: clamp(ceil(work / 10), 1, 6)"},
 		func(w float64) want {
 			n := clamp(w, 1, 6)
 			return want{n, n, undefined, unbounded}
 		}, true,
 	},
 	{
-		"bounds", []string{
+		"bounds",
+		[]string{
 			"min-created-machine-count: '2'", "max-created-machine-count: '7'",
 			"min-started-machine-count: min(ceil(work / 10), 5)", "max-started-machine-count: min(ceil(work / 10), 5) + 2",
 		},
@@ -74,11 +79,13 @@ var policies = []policy{
 		}, true,
 	},
 	{
-		"fixed", []string{"created-machine-count: '4'", "started-machine-count: '3'"},
+		"fixed",
+		[]string{"created-machine-count: '4'", "started-machine-count: '3'"},
 		func(float64) want { return want{4, 4, 3, 3} }, false,
 	},
 	{
-		"floor", []string{"min-created-machine-count: '3'", "min-started-machine-count: min(ceil(work / 10), 6)"},
+		"floor",
+		[]string{"min-created-machine-count: '3'", "min-started-machine-count: min(ceil(work / 10), 6)"},
 		func(w float64) want { return want{3, unbounded, clamp(w, 0, 6), unbounded} }, true,
 	},
 }

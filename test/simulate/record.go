@@ -88,7 +88,7 @@ type line struct {
 }
 
 // maxLines bounds the timeline; the oldest half goes first.
-const maxLines = 20_000
+const maxLines = 100_000
 
 func newRecord() *record {
 	return &record{
@@ -254,15 +254,17 @@ func (l *logLines) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Timeline returns what happened from so long before the end of the lines on, one
-// event a line.
-func (r *record) timeline(began time.Time) string {
+// timeline returns what happened between two times, one event a line.
+func (r *record) timeline(began time.Time, from, to time.Duration) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	lines := slices.Clone(r.lines)
 	slices.SortStableFunc(lines, func(a, b line) int { return a.at.Compare(b.at) })
 	var b strings.Builder
 	for _, l := range lines {
+		if at := l.at.Sub(began); at < from || at > to {
+			continue
+		}
 		fmt.Fprintf(&b, "%12s %s\n", l.at.Sub(began).Round(time.Millisecond), l.text)
 	}
 	return b.String()

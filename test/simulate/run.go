@@ -1,6 +1,7 @@
 package simulate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
@@ -24,9 +25,31 @@ type Result struct {
 	Requests   int
 	Throttled  int            // requests that the platform refused for their rate
 	Mutations  int            // of ours
-	Faults     map[string]int // that struck, by kind
-	Violations []string
-	Timeline   string
+	Faults     map[string]int // that struck, and what people did, by kind
+	Violations []Violation    // in order of time
+
+	record *record
+	began  time.Time
+}
+
+// Violation is something that must never be, and was.
+type Violation struct {
+	At   time.Duration // since the beginning
+	Text string
+}
+
+// String tells the violation in one line.
+func (v Violation) String() string {
+	return fmt.Sprintf("at %s: %s", v.At.Round(time.Millisecond), v.Text)
+}
+
+// Timeline tells what happened between two times since the beginning, one event a
+// line.
+func (r Result) Timeline(from, to time.Duration) string {
+	if r.record == nil {
+		return ""
+	}
+	return r.record.timeline(r.began, from, to)
 }
 
 // run is a story under way.
@@ -38,14 +61,14 @@ type run struct {
 	gauges   map[string]*gauge
 	settings *config.Settings
 	builders map[string]string
-	faults   map[string]int
 	deeds    sync.WaitGroup // what takes longer than its act
 
 	mu      sync.Mutex
-	out     []string        // guarded by mu
+	out     []Violation     // guarded by mu
 	process *process        // guarded by mu
 	started int             // guarded by mu
 	deploys map[string]bool // guarded by mu; by app: one is under way
+	faults  map[string]int  // guarded by mu; that struck, by kind
 }
 
 // Run plays a story. It must be called in a bubble of testing/synctest.
@@ -54,7 +77,7 @@ func Run(s *Story) Result {
 	r := &run{story: s, record: newRecord(), gauges: make(map[string]*gauge), builders: make(map[string]string), faults: make(map[string]int), deploys: make(map[string]bool)}
 	r.record.skew = s.Skew
 	if err := r.build(); err != nil {
-		return Result{Violations: []string{"build: " + err.Error()}}
+		return Result{Violations: []Violation{{Text: "build: " + err.Error()}}}
 	}
 	r.start()
 	for i := range s.Episodes {
@@ -68,15 +91,13 @@ func Run(s *Story) Result {
 	c.mutations()
 	result := Result{
 		Virtual: time.Since(s.began), Passes: r.record.reports, Requests: r.record.requests, Throttled: r.record.throttled,
-		Faults: r.faults, Violations: append(r.out, c.out...),
+		Faults: r.faults, Violations: append(r.out, c.out...), record: r.record, began: s.began,
 	}
+	slices.SortStableFunc(result.Violations, func(a, b Violation) int { return cmp.Compare(a.At, b.At) })
 	for _, m := range r.record.asked {
 		if m.ours {
 			result.Mutations++
 		}
-	}
-	if len(result.Violations) > 0 {
-		result.Timeline = r.record.timeline(s.began)
 	}
 	return result
 }
@@ -85,11 +106,18 @@ func Run(s *Story) Result {
 func (r *run) now() time.Time { return r.record.platformTime() }
 
 func (r *run) fail(format string, args ...any) {
-	text := fmt.Sprintf("at %s: ", time.Since(r.story.began).Round(time.Millisecond)) + fmt.Sprintf(format, args...)
+	v := Violation{time.Since(r.story.began), fmt.Sprintf(format, args...)}
 	r.mu.Lock()
-	r.out = append(r.out, text)
+	r.out = append(r.out, v)
 	r.mu.Unlock()
-	r.record.note("VIOLATION: %s", text)
+	r.record.note("VIOLATION: %s", v.Text)
+}
+
+// count counts trouble.
+func (r *run) count(kind string, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults[kind] += n
 }
 
 // build makes the world and its face.
@@ -150,7 +178,7 @@ func (r *run) start() {
 	r.process = p
 	a, err := app.New(r.settings, app.Options{Logger: r.record.logger(r.started), Transport: p.wire, Observe: r.record.report})
 	if err != nil {
-		r.out = append(r.out, fmt.Sprintf("make the program: %v", err))
+		r.out = append(r.out, Violation{time.Since(r.story.began), fmt.Sprintf("make the program: %v", err)})
 		close(p.done)
 		return
 	}
@@ -197,6 +225,7 @@ func (r *run) episode(e *episode) {
 			until(began.Add(a.at))
 			r.world.Advance(r.now())
 			r.record.note("act: %s", a.what)
+			r.count(a.what, 1)
 			a.do(r)
 		}
 	})
@@ -241,7 +270,7 @@ func (r *run) episode(e *episode) {
 func (r *run) calm() {
 	r.record.note("calm")
 	for _, f := range r.world.Faults() {
-		r.faults[string(f.Kind)] += f.Struck
+		r.count(string(f.Kind), f.Struck)
 	}
 	r.world.ClearFaults()
 	r.world.Advance(r.now())

@@ -20,7 +20,7 @@ var (
 	first = flag.Uint64("sim.first", 1, "the first of these `seeds`")
 	lanes = flag.Int("sim.lanes", 2, "runs at a time")
 	hours = flag.Float64("sim.hours", 0, "how many `hours` of virtual time each of them lasts")
-	tell  = flag.Bool("sim.tell", false, "print the timeline also of runs that pass")
+	tell  = flag.Bool("sim.tell", false, "print the timeline of a single seed also when it passes")
 )
 
 // total adds results up.
@@ -62,6 +62,26 @@ func (s *total) String() string {
 	return b.String()
 }
 
+// show fails the test with what is wrong with a run, and tells what led there: all of
+// it when this is the only seed.
+func show(t *testing.T, seed uint64, r simulate.Result) {
+	t.Helper()
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+	switch {
+	case *seeds == 1:
+		if len(r.Violations) > 0 || *tell {
+			t.Logf("seed %d:\n%s", seed, r.Timeline(0, r.Virtual))
+		}
+	case len(r.Violations) > 0:
+		at := r.Violations[0].At
+		name, _, _ := strings.Cut(t.Name(), "/")
+		t.Logf("seed %d, what led to the first violation; for all of it: go test ./test/simulate -run '^%s$' -sim.seeds 1 -sim.first %d -sim.hours %g\n%s",
+			seed, name, seed, *hours, r.Timeline(at-3*time.Minute, at+time.Second))
+	}
+}
+
 // play plays seeds in lanes side by side.
 func play(t *testing.T, count int, story func(uint64) *simulate.Story) {
 	t.Helper()
@@ -77,12 +97,7 @@ func play(t *testing.T, count int, story func(uint64) *simulate.Story) {
 					synctest.Test(t, func(t *testing.T) {
 						r := simulate.Run(story(seed))
 						sum.add(seed, r)
-						for _, v := range r.Violations {
-							t.Error(v)
-						}
-						if len(r.Violations) > 0 || *tell {
-							t.Logf("timeline of seed %d:\n%s", seed, r.Timeline)
-						}
+						show(t, seed, r)
 					})
 				})
 			}
@@ -94,11 +109,14 @@ func play(t *testing.T, count int, story func(uint64) *simulate.Story) {
 	close(next)
 	wg.Wait()
 	t.Log(sum)
+	if *seeds > 0 && !testing.Verbose() {
+		fmt.Println(sum)
+	}
 }
 
 // TestLists plays stories about lists that are not to be believed.
 func TestLists(t *testing.T) {
-	count := 40
+	count := 12
 	if *seeds > 0 {
 		count = *seeds
 	}
@@ -107,7 +125,7 @@ func TestLists(t *testing.T) {
 
 // TestSim plays days on which everything may go wrong.
 func TestSim(t *testing.T) {
-	count, length := 6, 3.0
+	count, length := 3, 2.0
 	if *seeds > 0 {
 		count = *seeds
 	}
