@@ -56,12 +56,14 @@ type command struct {
 	summary string
 	// help is shown by -help above the flags.
 	help string
+	// arguments says that the command looks at what follows the flags by itself.
+	arguments bool
 	// setup registers the command's flags and returns what runs it.
 	setup func(env environment, flags *flag.FlagSet) func(ctx context.Context) error
 }
 
 func commands() []command {
-	return []command{serveCommand(), evalCommand(), planCommand(), onceCommand(), validateCommand(), demoCommand(), versionCommand()}
+	return []command{serveCommand(), evalCommand(), planCommand(), onceCommand(), validateCommand(), journalCommand(), demoCommand(), versionCommand()}
 }
 
 // errUsage is wrapped by errors about the command line.
@@ -104,7 +106,7 @@ func runCommand(ctx context.Context, env environment, c command, args []string) 
 	case err != nil:
 		fmt.Fprintf(env.stderr, "fly-autoscaler %s: %v\nSee fly-autoscaler %s -help.\n", c.name, err, c.name)
 		return exitUsage
-	case flags.NArg() > 0:
+	case flags.NArg() > 0 && !c.arguments:
 		fmt.Fprintf(env.stderr, "fly-autoscaler %s: unexpected argument %q: settings are given by flags, the environment or a file\nSee fly-autoscaler %s -help.\n", c.name, flags.Arg(0), c.name)
 		return exitUsage
 	}

@@ -171,6 +171,7 @@ func (a *App) serve(ctx context.Context, stop context.CancelFunc, loop *reconcil
 		Metrics: a.metrics.handler(),
 		Ready:   func() (bool, string) { return a.ready(loop) },
 		Targets: a.targets,
+		Journal: a.records,
 		Logger:  a.logger,
 	})
 	g := a.now.Load()

@@ -6,6 +6,7 @@
 //	/readyz           200 after the first complete pass, 503 before; ?verbose says more
 //	/metrics          Prometheus text format
 //	/api/v1/targets   the last pass of each target, as JSON; ?app=NAME for one app
+//	/api/v1/journal   the passes on record, see Journal; /api/v1/journal/ID for one
 package httpapi
 
 import (
@@ -43,6 +44,8 @@ type Config struct {
 	// Targets returns the last pass of each target of the app, or of all targets
 	// when app is empty, sorted by app and group.
 	Targets func(app scale.App) []Target
+	// Journal, unless nil, is the passes on record.
+	Journal Journal
 	Logger  *slog.Logger
 }
 
@@ -74,8 +77,11 @@ func Handler(cfg Config) http.Handler {
 			cfg.Logger.Debug("write targets", "error", err)
 		}
 	})
+	if cfg.Journal != nil {
+		handleJournal(mux, cfg.Journal, cfg.Logger)
+	}
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		text(w, http.StatusOK, "fly-autoscaler: /metrics /healthz /readyz?verbose /api/v1/targets")
+		text(w, http.StatusOK, "fly-autoscaler: /metrics /healthz /readyz?verbose /api/v1/targets /api/v1/journal")
 	})
 	return mux
 }
@@ -102,10 +108,13 @@ func Listen(ctx context.Context, address string, handler http.Handler, logger *s
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q for metrics and health (setting \"listen\"): %w", address, err)
 	}
+	// Answers that go on for ever end when the server does.
+	base, end := context.WithCancel(context.WithoutCancel(ctx))
 	s := &Server{
 		listener: listener,
 		server: &http.Server{
-			Handler: handler,
+			Handler:     handler,
+			BaseContext: func(net.Listener) context.Context { return base },
 			// Whoever opens connections and says nothing must not keep them for ever.
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
@@ -115,6 +124,7 @@ func Listen(ctx context.Context, address string, handler http.Handler, logger *s
 		},
 		done: make(chan error, 1),
 	}
+	s.server.RegisterOnShutdown(end)
 	go func() { s.done <- s.server.Serve(listener) }()
 	return s, nil
 }

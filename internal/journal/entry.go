@@ -34,8 +34,7 @@ const (
 type Entry struct {
 	App    scale.App          `json:"app"`
 	Group  scale.ProcessGroup `json:"process_group"`
-	Pass   string             `json:"pass"` // the pass's id, as in the log
-	At     time.Time          `json:"at"`   // when the pass began
+	At     time.Time          `json:"at"` // when the pass began
 	Took   time.Duration      `json:"took_ns,omitempty"`
 	Kind   Kind               `json:"kind"`
 	DryRun bool               `json:"dry_run,omitempty"`

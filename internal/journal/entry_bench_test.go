@@ -53,7 +53,7 @@ func busy(tb testing.TB, machines int) journal.Entry {
 		outcomes = append(outcomes, scale.Outcome{Action: a, Result: scale.Done, Machine: scale.MachineID(fmt.Sprintf("%014x", random.Uint64()>>8)), Region: a.Region, At: now})
 	}
 	return journal.Entry{
-		App: "web", Group: "app", Pass: "01JBXYZ7K9QWERTYUIOPASDFGH", Kind: journal.Acted, At: now, Took: 1234567890,
+		App: "web", Group: "app", Kind: journal.Acted, At: now, Took: 1234567890,
 		Decision: mustJSON(tb, d), Plan: mustJSON(tb, planned), Outcomes: mustJSON(tb, outcomes),
 		Inputs: &journal.Inputs{Snapshot: s, Samples: samples, Policy: mustJSON(tb, r), Memory: mustJSON(tb, decide.Memory{}), Now: now},
 	}
