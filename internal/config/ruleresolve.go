@@ -184,7 +184,7 @@ var (
 	selections = []string{"max", "min", "disabled"}
 	pauses     = []string{"none", "up", "down", "all"}
 	idleModes  = []string{"stop", "suspend", "destroy"}
-	orders     = []string{"id", "oldest", "newest"}
+	orders     = []string{"any", "oldest", "newest"}
 )
 
 func oneOf[T ~int](words []string, into func(*Rules) *T) func(*ruleResolver, text, *Rules) {
