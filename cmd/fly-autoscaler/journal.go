@@ -58,7 +58,7 @@ type journalFlags struct {
 	follow, asJSON    bool
 }
 
-func (j *journalFlags) run(ctx context.Context) error {
+func (j *journalFlags) run(ctx context.Context) (err error) {
 	// Flags may also come after what is asked for.
 	words := []string{}
 	for rest := j.flags.Args(); len(rest) > 0; rest = j.flags.Args() {

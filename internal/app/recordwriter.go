@@ -65,6 +65,7 @@ func (w *writer) reopen(ctx context.Context) {
 		w.openErr = err
 		return
 	}
+	w.result(before.journal.CopyTo(ctx, o.journal))
 	w.use(o, nil)
 	_ = before.close(ctx) // a store of memory has nothing to close
 }

@@ -99,6 +99,19 @@ func (j *Journal) Follow(ctx context.Context, f Filter) iter.Seq2[Item, error] {
 	return f.selected(j.stream.Follow(ctx, f.query()))
 }
 
+// CopyTo appends the entries to another journal, under its own numbers and as of now.
+func (j *Journal) CopyTo(ctx context.Context, to *Journal) error {
+	for r, err := range j.stream.Read(ctx, store.Query{}) {
+		if err == nil {
+			_, err = to.stream.Append(ctx, r.Key, r.Data)
+		}
+		if err != nil {
+			return fmt.Errorf("copy the journal: %w", err)
+		}
+	}
+	return nil
+}
+
 // State returns how much the journal holds.
 func (j *Journal) State(ctx context.Context) (store.State, error) {
 	return j.stream.State(ctx)

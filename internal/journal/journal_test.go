@@ -90,6 +90,14 @@ func TestRead(t *testing.T) {
 		if state, err := j.State(t.Context()); err != nil || state.Records != 5 {
 			t.Errorf("state: got %+v, %v", state, err)
 		}
+		to, _ := open(t)
+		write(t, to, "before", journal.Acted)
+		if err := j.CopyTo(t.Context(), to); err != nil {
+			t.Errorf("copy: %v", err)
+		}
+		if diff := cmp.Diff([]string{"1 before acted", "3 web-2 acted", "5 api acted", "6 web acted"}, lines(t, to.Read(t.Context(), journal.Filter{Changes: true}))); diff != "" {
+			t.Errorf("copied entries differ (-want +got):\n%s", diff)
+		}
 	})
 }
 

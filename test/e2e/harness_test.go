@@ -287,7 +287,13 @@ var serving = regexp.MustCompile(`msg=serving address=(\S+)`)
 // to end, and must do so in time and without an error.
 func serve(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	p := start(t, env, args...)
+	return startWith(t, env, nil, args...)
+}
+
+// startWith is serve with a change to how the process is started.
+func startWith(t *testing.T, env []string, change func(*exec.Cmd), args ...string) *process {
+	t.Helper()
+	p := startProcess(t, env, change, args...)
 	t.Cleanup(func() {
 		if p.running() {
 			p.stop(t)
@@ -316,9 +322,17 @@ func serve(t *testing.T, env []string, args ...string) *process {
 // start starts "serve" and returns at once.
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
+	return startProcess(t, env, nil, args...)
+}
+
+func startProcess(t *testing.T, env []string, change func(*exec.Cmd), args ...string) *process {
+	t.Helper()
 	p := &process{log: &buffer{}, exited: make(chan struct{})}
 	p.cmd = exec.Command(program, append([]string{"serve"}, args...)...)
 	p.cmd.Env, p.cmd.Stdout, p.cmd.Stderr = env, p.log, p.log
+	if change != nil {
+		change(p.cmd)
+	}
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
