@@ -40,12 +40,12 @@ func documentedRules() []documentedRule {
 		{"behavior.scale-down.select-policy", "`max`", "As for `scale-up`.", nil},
 		{"behavior.fast.machine-count", "", "An expression over a short time, which raises the count of started Machines when it asks for many more than are ready.", nil},
 		{"behavior.fast.factor", "`2`", "How many times the ready Machines it has to ask for.", nil},
-		{"behavior.fast.hold", "`1m`", "How long it counts after it did, at most 1h.", nil},
+		{"behavior.fast.hold", "`1m`", "How long it counts after it asked for more, at most 1h.", nil},
 		{"on-loss.after", "`15m`", "How long to keep what there is when no metric can be read.", nil},
 		{"on-loss.machine-count", "", "How many Machines to run, at least, after that.", nil},
 		{"schedules", "", "A list of times with a minimum or maximum of their own: see [schedules](behavior.md#schedules).", nil},
 		{"limits.pause", "`none`", "Which changes are not made: `up`, `down` or `all`.", nil},
-		{"limits.booting", "no limit", "The largest share of the Machines, of at least four, that may boot at a time.", func(r Rules) string { return percent(r.Limits.Booting) }},
+		{"limits.booting", "no limit", "The largest share of the Machines that run and boot, counted as at least four, that may boot at a time.", func(r Rules) string { return percent(r.Limits.Booting) }},
 		{"limits.create-breaker.failures", "`3`, if there is a breaker", "After so many creates that failed none is tried for a while. `0` is no breaker.", func(r Rules) string { return fmt.Sprintf("`%d`", r.Limits.Breaker.Failures) }},
 		{"limits.create-breaker.within", "`5m`", "In which time they failed.", func(r Rules) string { return "`" + short(r.Limits.Breaker.Within) + "`" }},
 		{"limits.create-breaker.pause", "`1m`", "How long at first; twice as long each time it happens again.", func(r Rules) string { return "`" + short(r.Limits.Breaker.Pause) + "`" }},
@@ -55,7 +55,7 @@ func documentedRules() []documentedRule {
 		{"limits.machine-hours-per-day", "no limit", "How many hours Machines may run, all together, from midnight to midnight UTC.", nil},
 		{"scale-to-zero.activation", "`0`", "The demand, in Machines before rounding, up to which a target is idle.", func(r Rules) string { return fmt.Sprintf("`%g`", r.Zero.Activation) }},
 		{"scale-to-zero.idle-after", "`5m`, if there is a gate", "How long it has to be idle before the last Machine is taken, at most 24h.", func(r Rules) string { return "`" + short(r.Zero.IdleAfter) + "`" }},
-		{"scale-to-zero.first", "`1`", "How many Machines to start, at least, from none.", func(r Rules) string { return fmt.Sprintf("`%d`", r.Zero.First) }},
+		{"scale-to-zero.first", "`1`", "How many Machines run, at least, while it is not idle.", func(r Rules) string { return fmt.Sprintf("`%d`", r.Zero.First) }},
 		{"scale-in.idle-mode", "`stop`", "What becomes of a Machine that is not needed: `stop`, `suspend` (and stop where the platform does not suspend) or `destroy`.", func(r Rules) string { return "`" + idleModes[r.ScaleIn.Mode] + "`" }},
 		{"scale-in.drain", "`0s`", "How long a Machine finishes its work, without getting more, before it is taken; shorter when it is seen idle. At most 24h.", func(r Rules) string {
 			if r.Profile == "queue" {
