@@ -45,7 +45,12 @@ func documentedRules() []documentedRule {
 		{"on-loss.machine-count", "", "How many Machines to run, at least, after that.", nil},
 		{"schedules", "", "A list of times with a minimum or maximum of their own: see [schedules](behavior.md#schedules).", nil},
 		{"limits.pause", "`none`", "Which changes are not made: `up`, `down` or `all`.", nil},
-		{"limits.booting", "no limit", "The largest share of the Machines that run and boot, counted as at least four, that may boot at a time.", func(r Rules) string { return percent(r.Limits.Booting) }},
+		{"limits.booting", "no limit", "The largest share of the Machines that run and boot, counted as at least four, that may boot at a time.", func(r Rules) string {
+			if r.Limits.Booting == 0 {
+				return ""
+			}
+			return percent(r.Limits.Booting)
+		}},
 		{"limits.create-breaker.failures", "`3`, if there is a breaker", "After so many creates that failed none is tried for a while. `0` is no breaker.", func(r Rules) string { return fmt.Sprintf("`%d`", r.Limits.Breaker.Failures) }},
 		{"limits.create-breaker.within", "`5m`", "In which time they failed.", func(r Rules) string { return "`" + short(r.Limits.Breaker.Within) + "`" }},
 		{"limits.create-breaker.pause", "`1m`", "How long at first; twice as long each time it happens again.", func(r Rules) string { return "`" + short(r.Limits.Breaker.Pause) + "`" }},

@@ -75,7 +75,10 @@ func profileRules(profile string) Rules {
 		out.Behavior.Down.Rates = []policy.Rate{{Percent: 20, Period: minute}, {Count: 1, Period: minute}}
 		out.ScaleIn.Mode, out.ScaleIn.Drain = policy.IdleSuspend, 30*time.Second
 	case "queue":
-		out.Behavior.Down.Window = minute
+		// A job that waits is one job's work: what boots for it asks for no more, so that
+		// there is nothing to grow into step by step, and each step would have jobs wait.
+		out.Behavior.Up.Rates, out.Limits.Booting = nil, 0
+		out.Behavior.Down.Window = 30 * time.Second
 		out.Zero.IdleAfter = 2 * minute
 	}
 	return out

@@ -126,7 +126,8 @@ func TestProfiles(t *testing.T) {
 	batch.Profile, batch.Behavior.Tolerance, batch.ScaleIn = "batch", policy.Tolerance{}, policy.ScaleIn{MinLifetime: minute}
 	batch.Behavior.Down.Rates = []policy.Rate{{Percent: 100, Period: minute}}
 	queue := batch
-	queue.Profile, queue.Behavior.Down.Window, queue.Zero.IdleAfter = "queue", minute, 2*minute
+	queue.Profile, queue.Behavior.Down.Window, queue.Zero.IdleAfter = "queue", 30*time.Second, 2*minute
+	queue.Behavior.Up.Rates, queue.Limits.Booting = nil, 0
 	busy := queue
 	busy.ScaleIn.Busy, busy.ScaleIn.Drain = "jobs", 5*minute
 	busyNow := busy
