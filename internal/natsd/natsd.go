@@ -168,26 +168,28 @@ func (s *Server) run(ctx context.Context, opened chan<- error) {
 	defer s.shutdown()
 	ticker := time.NewTicker(s.cfg.CheckInterval)
 	defer ticker.Stop()
-	for suspect := false; ; {
+	for since := (time.Time{}); ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			// A stream that is being made looks for a moment like one that could not be
-			// read, so that one bad look is none.
 			switch err := s.health(); {
 			case err == nil:
-				suspect = false
+				since = time.Time{}
 				s.note(func(st *Status) { st.Err = nil })
-			case !suspect:
-				suspect = true
-			default:
-				suspect = false
+			case since.IsZero():
+				since = time.Now()
+			case time.Since(since) >= making:
+				since = time.Time{}
 				s.revive(err)
 			}
 		}
 	}
 }
+
+// making is how long a stream may take to be made, on a busy computer. While it is, it
+// looks like one that could not be read.
+const making = time.Second
 
 func (s *Server) health() error {
 	s.mu.Lock()
@@ -296,7 +298,11 @@ func (s *Server) launch() (inner *server.Server, err error) {
 	if err := log.fatal(); err != nil {
 		return nil, err
 	}
-	return inner, health(inner)
+	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+		if err = health(inner); err == nil || time.Since(began) >= making/2 {
+			return inner, err
+		}
+	}
 }
 
 // health returns what is wrong with a server: that JetStream is off, that a stream
