@@ -96,11 +96,16 @@ func (r *records) open(ctx context.Context) error {
 			return fmt.Errorf("open a store in memory: %w", err)
 		}
 	}
+	r.begin(ctx, o, failed)
+	return nil
+}
+
+// begin begins to write to a store that was opened.
+func (r *records) begin(ctx context.Context, o *opened, failed error) {
 	r.use(o, failed)
 	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	r.stop, r.done = stop, make(chan struct{})
 	go r.write(writing)
-	return nil
 }
 
 // use takes over a store that was opened.

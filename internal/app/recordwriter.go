@@ -38,7 +38,9 @@ func (r *records) write(ctx context.Context) {
 			w.prune()
 			w.drain(ctx)
 			w.step(ctx)
-			w.result(w.current().keeper.Beat(context.WithoutCancel(ctx), now))
+			if wrote, err := w.current().keeper.Beat(context.WithoutCancel(ctx), now); wrote || err != nil {
+				w.result(err)
+			}
 			r.tell()
 		}
 	}

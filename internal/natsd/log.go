@@ -19,8 +19,10 @@ func (l *serverLog) Noticef(format string, v ...any) {
 	l.logger.Debug("nats server", "detail", fmt.Sprintf(format, v...))
 }
 
+// Warnf is for what the server gets along with by itself, such as notes that a killed
+// process did not finish.
 func (l *serverLog) Warnf(format string, v ...any) {
-	l.logger.Warn("nats server", "detail", fmt.Sprintf(format, v...))
+	l.logger.Debug("nats server", "detail", fmt.Sprintf(format, v...))
 }
 
 func (l *serverLog) Errorf(format string, v ...any) {

@@ -116,8 +116,8 @@ func (k *Keeper) Forget(ctx context.Context, key Key) error {
 }
 
 // Beat tells that the process is alive. It writes once in BeatEvery at most, so that
-// it can be called with every pass.
-func (k *Keeper) Beat(ctx context.Context, now time.Time) error {
+// it can be called with every pass, and reports whether it did.
+func (k *Keeper) Beat(ctx context.Context, now time.Time) (bool, error) {
 	k.mu.Lock()
 	due := now.Sub(k.beat) >= BeatEvery || now.Before(k.beat)
 	if due {
@@ -125,14 +125,14 @@ func (k *Keeper) Beat(ctx context.Context, now time.Time) error {
 	}
 	k.mu.Unlock()
 	if !due {
-		return nil
+		return false, nil
 	}
 	doc, err := json.Marshal(now.UTC())
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := k.put(ctx, beatKey, doc); err != nil {
-		return fmt.Errorf("heartbeat: %w", err)
+		return false, fmt.Errorf("heartbeat: %w", err)
 	}
-	return nil
+	return true, nil
 }

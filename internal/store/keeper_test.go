@@ -100,7 +100,7 @@ func TestKeeperDrops(t *testing.T) {
 	if _, err := k.Save(t.Context(), web, doc{Failures: 1}); err != nil {
 		t.Fatalf("save: %v", err)
 	}
-	if err := k.Beat(t.Context(), time.Now()); err != nil {
+	if _, err := k.Beat(t.Context(), time.Now()); err != nil {
 		t.Fatalf("beat: %v", err)
 	}
 	if _, err := b.Put(t.Context(), api, []byte(`{"v":2,"doc":`)); err != nil {
@@ -139,7 +139,7 @@ func TestHeartbeat(t *testing.T) {
 	k, _ := keeperOn(t, b, 1)
 	start := time.Date(2026, 11, 22, 12, 0, 0, 5, time.UTC)
 	for second := range 100 {
-		if err := k.Beat(t.Context(), start.Add(time.Duration(second)*time.Second)); err != nil {
+		if _, err := k.Beat(t.Context(), start.Add(time.Duration(second)*time.Second)); err != nil {
 			t.Fatalf("beat: %v", err)
 		}
 	}

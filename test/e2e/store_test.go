@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
+	"github.com/fly-autoscaler/fly-autoscaler/internal/sim"
 )
 
 // kills is how often TestKilledAtRandomMoments kills the program.
@@ -63,7 +64,7 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	p := newPlatform(t, workers(7, 1))
 	p.depth(t, 3)
 	dir := t.TempDir()
-	env := p.governed("FAS_MIN_CREATED_MACHINE_COUNT=queue_depth", "FAS_STARTED_MACHINE_COUNT=queue_depth", "FAS_INTERVAL=100ms", "FAS_STORE_DIR="+dir)
+	env := p.governed(fmt.Sprint("FAS_MIN_CREATED_MACHINE_COUNT=", most), "FAS_STARTED_MACHINE_COUNT=queue_depth", "FAS_INTERVAL=100ms", "FAS_STORE_DIR="+dir)
 	acted := regexp.MustCompile(`msg=scale .*dry_run=false`)
 	remembered := false
 	scaled, unremembered := 0, 0
@@ -78,9 +79,13 @@ func TestKilledAtRandomMoments(t *testing.T) {
 		} else if remembered && match[1] != "1" {
 			unremembered++
 		}
-		pause(t, time.Duration(rand.IntN(2000))*time.Millisecond)
+		pause(t, time.Duration(rand.IntN(3000))*time.Millisecond)
 		remembered = remembered || s.metric(t, `fas_memory_write_count{status="ok"}`) > 0
 		s.kill()
+		// Somebody takes a Machine away, so that the next life has one to make.
+		if there := p.machines(t, "worker"); len(there) > most/2 {
+			_ = p.world.DestroyMachine(sim.Call{}, "worker", there[rand.IntN(len(there))].ID, true) // one that is leased stays
+		}
 		scaled += len(acted.FindAllString(s.log.String(), -1))
 	}
 	slices.Sort(starts)
@@ -112,6 +117,9 @@ func TestKilledAtRandomMoments(t *testing.T) {
 	s.morePasses(t, 3)
 	if n := p.count(t, "worker", "app"); n != most {
 		t.Errorf("%d Machines, want %d", n, most)
+	}
+	if creates := len(p.did("worker", "machine_create")); creates < *kills/2 {
+		t.Errorf("%d Machines were made in %d lives: the test shows nothing", creates, *kills)
 	}
 	if _, highest := p.existed("worker", 1); highest > most {
 		t.Errorf("%d Machines existed at a time, and never more than %d were wanted", highest, most)
