@@ -25,6 +25,9 @@ SEED  ?=
 SEEDS ?= 200
 HOURS ?= 24
 
+# How much of the recorded load `make elasticity` plays.
+DAYS ?= 21
+
 PROGRAMS := fly-autoscaler flysim
 
 .PHONY: help
@@ -90,6 +93,11 @@ bench-fleet: build ## measure fleets of 100 to 10,000 simulated apps, in fifteen
 sim: ## live through random days in virtual time (SEEDS=200 HOURS=24); SEED=n replays one and tells all of it
 	$(GO) test -c -o bin/sim.test ./test/simulate
 	bin/sim.test -test.timeout 24h -test.run '^TestSim$$' -sim.hours $(HOURS) $(if $(SEED),-sim.first $(SEED) -sim.seeds 1 -test.v,-sim.seeds $(SEEDS))
+
+.PHONY: elasticity
+elasticity: ## play three weeks of a recorded queue: waits, costs and killed jobs by policy (DAYS=21)
+	$(GO) test -c -o bin/elasticity.test ./test/elasticity
+	bin/elasticity.test -test.timeout 1h -days $(DAYS)
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target (FUZZTIME=1m each)
