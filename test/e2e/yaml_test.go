@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -61,7 +62,7 @@ apps:
 	return p, metrics, []string{
 		"HOME=/nonexistent", "FLY_FLAPS_BASE_URL=" + p.URL(), "FLY_API_BASE_URL=" + p.URL(),
 		"E2E_API_TOKEN=FlyV1 " + deployToken, "E2E_METRICS_TOKEN=FlyV1 " + readToken,
-		"E2E_METRICS=" + metrics.URL(), "E2E_KIND=live",
+		"E2E_METRICS=" + metrics.URL(), "E2E_KIND=live", "E2E_STORE=" + t.TempDir(),
 	}
 }
 
@@ -238,7 +239,8 @@ func TestLayersAndDryRun(t *testing.T) {
 	}
 }
 
-// The file of this test must have every key that the documented example has.
+// The file of this test, or else a scenario script, must have every key that the
+// documented example has.
 func TestEveryKeyIsInUse(t *testing.T) {
 	t.Parallel()
 	example, err := os.ReadFile("../../examples/fly-autoscaler.yml")
@@ -249,6 +251,17 @@ func TestEveryKeyIsInUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	scripts, err := filepath.Glob("../../testdata/scenarios/*.yml")
+	if err != nil || len(scripts) < 30 {
+		t.Fatalf("%d scenario scripts, %v", len(scripts), err)
+	}
+	for _, name := range scripts {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		used = append(used, text...)
+	}
 	// The example has keys, and names the counts that exclude each other in comments.
 	keys := regexp.MustCompile(`(?m)^[ #-]*([a-z-]+-machine-count|[a-z-]+:)`).FindAllStringSubmatch(string(example), -1)
 	if len(keys) < 26 {
@@ -256,7 +269,7 @@ func TestEveryKeyIsInUse(t *testing.T) {
 	}
 	for _, m := range keys {
 		name := strings.TrimSuffix(m[1], ":")
-		if !regexp.MustCompile(`(?m)^[ -]*` + name + `:`).Match(used) {
+		if !regexp.MustCompile(`(?m)(^|[{ -])` + name + `:`).Match(used) {
 			t.Errorf("%s has no %s", everyKey, name)
 		}
 	}
