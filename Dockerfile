@@ -12,7 +12,9 @@ FROM scratch
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /passwd /group /etc/
 COPY --from=build /fly-autoscaler /fly-autoscaler
-USER 10001:10001
+# A volume of Fly belongs to root: --build-arg RUN_AS=0:0 for one.
+ARG RUN_AS=10001:10001
+USER ${RUN_AS}
 EXPOSE 9090
 ENTRYPOINT ["/fly-autoscaler"]
 CMD ["serve"]

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -249,7 +250,58 @@ func showInputs(w io.Writer, item app.JournalItem) {
 			fmt.Fprintf(t, "  %s\t%s\t%s\t%s\tsince %s\n", m.ID, m.Group, m.State, m.Region, m.UpdatedAt.UTC().Format(time.RFC3339))
 		}
 	})
-	fmt.Fprintf(w, "settings (%s): %s\nremembered: %s\n", in.Fingerprint(), in.Policy, in.Memory)
+	fmt.Fprintf(w, "settings (%s): %s\nremembered: %s\n", in.Fingerprint(), brief(in.Policy), brief(in.Memory))
+}
+
+// brief leaves out of a JSON object all that is not set.
+func brief(data json.RawMessage) json.RawMessage {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	var v any
+	if err := dec.Decode(&v); err != nil {
+		return data
+	}
+	v = set(v)
+	if v == nil {
+		return json.RawMessage("{}")
+	}
+	out, err := json.Marshal(v)
+	if err != nil {
+		return data
+	}
+	return out
+}
+
+// set returns what of a value is set, or nil.
+func set(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, part := range v {
+			if v[key] = set(part); v[key] == nil {
+				delete(v, key)
+			}
+		}
+		if len(v) == 0 {
+			return nil
+		}
+	case []any:
+		if len(v) == 0 {
+			return nil
+		}
+	case json.Number:
+		if v == "0" {
+			return nil
+		}
+	case string:
+		if v == "" || v == "none" {
+			return nil
+		}
+	case bool:
+		if !v {
+			return nil
+		}
+	}
+	return v
 }
 
 // replay decides the items again.

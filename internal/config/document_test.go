@@ -69,7 +69,7 @@ func documentation() []documented {
 			{"app-list-refresh-interval", "`" + short(d.AppListRefreshInterval) + "`", "How often to ask which apps a `*` matches, 1s to 24h."},
 			{"dry-run", "`false`", "Decide and log, but change no Machine."},
 			{"listen", "`" + d.Listen + "`", "Where `/metrics`, `/healthz`, `/readyz` and the JSON API are served."},
-			{"store-dir", "none: in memory", "A folder for memory and journal, on a volume, so that a restart forgets nothing. Each process has one of its own."},
+			{"store-dir", "none: in memory", "A folder for memory and [journal](journal.md), on a volume, so that a restart forgets nothing. Each process has one of its own."},
 			{"journal-retention", "`168h`", "How long entries of the journal are kept in `store-dir`, 1h to 8760h (a year). Without a folder they are kept for a day at most."},
 			{"journal-entries", fmt.Sprintf("`%d`", d.JournalEntries), fmt.Sprintf("How many at most, 100 to %d, in about 1.5 kB each. Without a folder 5000 at most.", MaxJournalEntries)},
 			{"log-format", "`" + d.LogFormat + "`", "`text` or `json`."},

@@ -119,6 +119,7 @@ var flyToml = map[string][]string{
 	"[env]":          nil,
 	"[metrics]":      {"port", "path"},
 	"[checks.alive]": {"type", "port", "path", "interval", "timeout", "grace_period"},
+	"[mounts]":       {"source", "destination"},
 	"[[files]]":      {"guest_path", "local_path"},
 	"[[restart]]":    {"policy"},
 	"[[vm]]":         {"size", "memory"},
@@ -183,6 +184,7 @@ var flyCommands = map[string]string{
 	"tokens create readonly": "-o --org -n --name -x --expiry",
 	"tokens list":            "-a --app -o --org",
 	"tokens revoke":          "",
+	"volumes create":         "-a --app -r --region -s --size -y --yes",
 }
 
 // substitution is a command in a command, of whatever program.
