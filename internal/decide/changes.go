@@ -103,25 +103,16 @@ func (c *Change) count(a scale.Action) {
 		if a.Launch {
 			c.Started++
 		}
-	case scale.Start:
+		return
+	case scale.Start, scale.Undrain:
 		c.Started++
-	case scale.Undrain: // from a Machine at rest it only takes the mark
-		if a.State != scale.StateStopped && a.State != scale.StateSuspended && a.State != scale.StateCreated && a.State != scale.StateFailed {
-			c.Started++
-		}
-	case scale.Drain, scale.Stop, scale.Suspend:
-		if !a.Drained {
-			c.Stopped++
-		}
+		return
 	case scale.Destroy:
 		c.Destroyed++
-		switch a.State {
-		case scale.StateStopped, scale.StateSuspended, scale.StateCreated, scale.StateFailed, scale.StateStopping, scale.StateSuspending:
-		default:
-			if !a.Drained {
-				c.Stopped++
-			}
-		}
+	case scale.Stop, scale.Suspend, scale.Drain:
+	}
+	if a.Running {
+		c.Stopped++
 	}
 }
 

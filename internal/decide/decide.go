@@ -19,7 +19,7 @@ func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memo
 	mem = mem.watchCreated(s, now).remembered(p, now)
 	mem.Breaker = mem.Breaker.judge(p.Limits.Breaker, now)
 	mem.Trouble = expire(mem.Trouble, troubleFor, now)
-	mem.Unanswered = expire(mem.Unanswered, unansweredFor, now)
+	mem.Unanswered = expire(notLater(mem.Unanswered, now), unansweredFor, now)
 	members, lost := inventory(s, p.Group, mem, now)
 	mem.Lost = lost
 	counts, have := census(members, lost, now)
@@ -45,17 +45,26 @@ func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memo
 	demanded := d.Within
 	schedule(&d, p, f)
 	tolerance(&d, p, f, demanded)
-	windows(&d, p, f, &mem, now)
+	windows(&d, p, f, demanded, &mem, now)
 	couple(&d, p)
 	bounds(&d)
 	rate(&d, p, f, mem, now)
 	safety(&d, s, p, f, mem, now)
-	zero(&d, p, f, mem, now)
-	supply(&d, s, p)
+	zero(&d, p, mem, now)
+	if d.Want != d.Have || marked(d.Inventory) {
+		d = supplied(d, s, p)
+	}
 	if d.Picks.Create > 0 {
 		d.Picks.Names = mem.names()
 	}
 	return d, mem
+}
+
+// supplied returns the decision after supply. It is a function of its own because
+// supply keeps the decision on the heap, which a pass that is quiet does without.
+func supplied(d scale.Decision, s scale.Snapshot, p *policy.Policy) scale.Decision {
+	supply(&d, s, p)
+	return d
 }
 
 // step moves the decision to want and says why. Nothing is recorded for a stage

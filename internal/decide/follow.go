@@ -39,24 +39,30 @@ func follow(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now 
 }
 
 // raise raises the least of the started count to n, and that of the created count,
-// where the target creates Machines, so that there is something to start. Limits that
-// bound the count rather than follow the demand stay what they are.
-func raise(l scale.Limits, p *policy.Policy, n int) scale.Limits {
-	if p.MaxStarted != p.MinStarted && l.MaxStarted.Known {
-		l.MinStarted = atLeast(l.MinStarted, min(n, l.MaxStarted.Value))
-	} else {
-		l.MinStarted = atLeast(l.MinStarted, n)
-	}
-	return raiseCreated(l, p, n)
+// where the target creates Machines, so that there is something to start.
+func raise(d *scale.Decision, p *policy.Policy, n int) {
+	d.Within.MinStarted = atLeast(d.Within.MinStarted, allowed(d, p, n))
+	d.Within = raiseCreated(d.Within, d.Limits, p, n)
 }
 
-func raiseCreated(l scale.Limits, p *policy.Policy, n int) scale.Limits {
+// allowed returns as much of n as a maximum that stands by itself allows to run.
+func allowed(d *scale.Decision, p *policy.Policy, n int) int {
+	if most := d.Limits.MaxStarted; p.MaxStarted != p.MinStarted && most.Known {
+		return min(n, most.Value)
+	}
+	return n
+}
+
+// raiseCreated raises the least of the created count, up to a maximum that stands by
+// itself. Told are the limits as the
+// expressions tell them.
+func raiseCreated(l, told scale.Limits, p *policy.Policy, n int) scale.Limits {
 	switch {
 	case p.MinCreated == nil:
 		return l
 	case p.MaxCreated == nil, p.MaxCreated == p.MinCreated:
-	case l.MaxCreated.Known:
-		n = min(n, l.MaxCreated.Value)
+	case told.MaxCreated.Known:
+		n = min(n, told.MaxCreated.Value)
 	default:
 		return l // who can tell how many may be created?
 	}
@@ -80,28 +86,68 @@ func atMost(l scale.Limit, n int) scale.Limit {
 	return l
 }
 
-// fast raises the least to what the fast twin asks for, once that is much more than
-// what is ready and for a while after.
+// fast raises the least to what the fast twin asks for, while that is much more than
+// what is ready and for a while after. What the twin would bring back at once is not
+// taken, and a twin that is not known may be such a one: nothing is removed then.
 func fast(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now time.Time) string {
 	twin := p.Behavior.Fast
 	l := evaluate(twin.Program, d.Samples, env)
+	switch {
+	case !l.Known:
+		doubt(&d.Within, "fast "+l.Source+" is unknown ("+l.Reason+")")
+	case l.Young != "":
+		doubt(&d.Within, l.Young)
+	}
 	at := mem.Demand.FastAt
 	if at.After(now) {
 		at = now
 	}
-	if ready := d.Counts.Started; l.Known && l.Value > ready && l.Demand >= twin.Factor*float64(ready) {
-		at = now
+	enough := 0 // so many ready ones do not set it off
+	if l.Known {
+		enough = min(l.Value, int(l.Demand/twin.Factor)+1)
+		if d.Counts.Started < enough {
+			at = now
+		}
 	}
-	if at.IsZero() || now.Sub(at) > twin.Hold {
+	until := at.Add(twin.Hold)
+	if at.IsZero() || now.After(until) {
 		mem.Demand.FastAt = time.Time{}
-		return ""
+		return keep(d, p, enough, l)
 	}
 	mem.Demand.FastAt = at
-	if least := d.Within.MinStarted; !l.Known || least.Known && l.Value <= least.Value {
+	kept, before := keep(d, p, enough, l), d.Within
+	if l.Known {
+		raise(d, p, l.Value)
+	}
+	if d.Within == before {
+		return kept
+	}
+	return fmt.Sprintf("fast %s = %d until %s", l.Source, l.Value, until.UTC().Format(time.TimeOnly))
+}
+
+// keep takes no more from those that run, and from those that exist, than leaves n that
+// are ready: those that boot are not yet.
+func keep(d *scale.Decision, p *policy.Policy, n int, twin scale.Limit) string {
+	if n <= 0 {
 		return ""
 	}
-	d.Within = raise(d.Within, p, l.Value)
-	return fmt.Sprintf("fast %s = %d until %s", l.Source, l.Value, at.Add(twin.Hold).UTC().Format(time.TimeOnly))
+	before := moved(d)
+	n += d.Counts.Starting
+	d.Within.MinStarted = atLeast(d.Within.MinStarted, min(allowed(d, p, n), d.Have.Started))
+	d.Within = raiseCreated(d.Within, d.Limits, p, min(n, d.Have.Created))
+	if moved(d) == before {
+		return ""
+	}
+	return fmt.Sprintf("fast %s = %d keeps %d", twin.Source, twin.Value, n)
+}
+
+// doubt has the limits remove nothing.
+func doubt(l *scale.Limits, why string) {
+	for _, limit := range [...]*scale.Limit{&l.MinCreated, &l.MaxCreated, &l.MinStarted, &l.MaxStarted} {
+		if limit.Defined && limit.Young == "" {
+			limit.Young = why
+		}
+	}
 }
 
 // fallback raises the least once nothing has been known of the demand for too long.
@@ -116,7 +162,7 @@ func fallback(d *scale.Decision, p *policy.Policy, mem *Memory, now time.Time) s
 		return fmt.Sprintf("nothing is known of the demand since %s: at least %d run from %s on",
 			from.UTC().Format(time.TimeOnly), p.Loss.Fallback, deadline.UTC().Format(time.TimeOnly))
 	}
-	d.Within = raise(d.Within, p, p.Loss.Fallback)
+	raise(d, p, p.Loss.Fallback)
 	return fmt.Sprintf("degraded: nothing is known of the demand since %s: at least %d run", from.UTC().Format(time.TimeOnly), p.Loss.Fallback)
 }
 

@@ -96,6 +96,23 @@ func expire[K comparable](m map[K]time.Time, age time.Duration, now time.Time) m
 	return m
 }
 
+// notLater returns the map with times of the future, which a clock that was set back
+// leaves, as of now: what is waited for is not given up for that.
+func notLater[K comparable](m map[K]time.Time, now time.Time) map[K]time.Time {
+	for _, at := range m {
+		if at.After(now) {
+			m = maps.Clone(m)
+			for k, at := range m {
+				if at.After(now) {
+					m[k] = now
+				}
+			}
+			break
+		}
+	}
+	return m
+}
+
 // watchCreated looks for what became of the Machines that we made. Those that
 // came up end the back-off; those that failed begin it or make it longer. A
 // Machine that is not listed is no sign: a person may have destroyed it.
@@ -141,7 +158,7 @@ func Observe(mem Memory, outcomes []scale.Outcome, now time.Time) Memory {
 	tried, succeeded := 0, 0
 	mem.Created, mem.Trouble = maps.Clone(mem.Created), expire(mem.Trouble, troubleFor, now)
 	mem.Trouble = maps.Clone(mem.Trouble)
-	mem.Unanswered = maps.Clone(expire(mem.Unanswered, unansweredFor, now))
+	mem.Unanswered = maps.Clone(expire(notLater(mem.Unanswered, now), unansweredFor, now))
 	mem = mem.changed(outcomes, now)
 	for _, o := range outcomes {
 		mem.note(o, now)

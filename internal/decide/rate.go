@@ -36,11 +36,14 @@ func rate(d *scale.Decision, p *policy.Policy, f force, mem Memory, now time.Tim
 		floor = f.floor
 	}
 	if p.Zero.Gated && d.Have.Started == 0 && up.Select != policy.SelectDisabled {
-		first = max(1, first) // the first Machine is waited for
+		first = max(1, first, p.Zero.First) // the first are waited for
 	}
 	pass(&want.Created, d.Have.Created, floor, " created", ofCreated)
 	least, most := pass(&want.Started, d.Have.Started, first, "", ofStarted)
-	want = fit(want, d.Have)
+	want, why := f.restore(fit(want, d.Have))
+	if why != "" {
+		reasons = append(reasons, why)
+	}
 	// What is created and boots, or runs and is destroyed, is started and stopped too.
 	if limited(up) {
 		capStarted(d, most)

@@ -24,7 +24,7 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, f force, mem 
 	case policy.PauseDown:
 		d.Hold = scale.HoldDown
 	}
-	drains := slices.ContainsFunc(d.Inventory, func(m scale.Member) bool { return m.Drained() }) // which goes on, or is taken back
+	drains := marked(d.Inventory) // which goes on, or is taken back
 	if d.Want == d.Have && len(unknownLimits(d)) == 0 && !drains {
 		return
 	}
@@ -93,8 +93,8 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, f force, mem 
 			reasons = append(reasons, why)
 		}
 	}
-	if share := p.Limits.Booting; share > 0 {
-		limit(booting(d, p, f, want))
+	if share := p.Limits.Booting; share > 0 && share < 1 {
+		limit(booting(d, share, f, want))
 	}
 	if share := p.Limits.Destroy; share.Percent > 0 && want.Created < d.Have.Created {
 		limit(destroyBudget(d, share, mem, want, now))
@@ -113,6 +113,12 @@ func safety(d *scale.Decision, s scale.Snapshot, p *policy.Policy, f force, mem 
 			why = fmt.Sprintf("%d created Machines in a row did not come up", mem.Deaths)
 		}
 		reasons = append(reasons, fmt.Sprintf("%s: next try at %s", why, mem.NoCreateBefore.UTC().Format(time.TimeOnly)))
+	}
+	if d.Hold != scale.HoldAll && p.Limits.Pause != policy.PauseUp {
+		restored, why := f.restore(want)
+		if want = restored; why != "" {
+			reasons = append(reasons, why)
+		}
 	}
 	step(d, scale.StageSafety, want, strings.Join(reasons, "; "))
 }
@@ -138,18 +144,16 @@ const bootingFleet = 4
 
 // booting has no more Machines boot at a time than the policy's share. What does not
 // come up would not with more of them; but a floor of ready ones is gone for.
-func booting(d *scale.Decision, p *policy.Policy, f force, want scale.Count) (scale.Count, string) {
-	more := max(1, int(p.Limits.Booting*float64(max(d.Have.Started, bootingFleet))+slack)) - d.Counts.Starting
-	most := d.Have.Started + max(0, more)
+func booting(d *scale.Decision, share float64, f force, want scale.Count) (scale.Count, string) {
+	// Those that boot are part of the Machines of which they are the share.
+	together := int(max(1, share*bootingFleet, share/(1-share)*float64(d.Counts.Started)) + slack)
+	most := d.Have.Started + max(0, together-d.Counts.Starting)
 	if d.Counts.Started < f.floor {
 		most = max(most, f.floor)
 	}
 	capStarted(d, most)
 	want.Started = min(want.Started, most)
-	if p.Launch { // what is created would boot, or wait for it
-		want.Created = min(want.Created, d.Have.Created+most-d.Have.Started)
-	}
-	return want, fmt.Sprintf("at most %.3g%% boot at a time", 100*p.Limits.Booting)
+	return want, fmt.Sprintf("at most %.3g%% boot at a time", 100*share)
 }
 
 // destroyBudget has no more Machines destroyed within a period than the policy's share
@@ -161,10 +165,10 @@ func destroyBudget(d *scale.Decision, b policy.DestroyBudget, mem Memory, want s
 	return want, fmt.Sprintf("at most %.3g%% are destroyed within %s", b.Percent, short(b.Period))
 }
 
-// youngLimits tells the limits that rest on less history than they ask for.
+// youngLimits tells what the limits rest on that is not enough to remove anything.
 func youngLimits(d *scale.Decision) []string {
 	var out []string
-	for _, l := range d.Limits.Each() {
+	for _, l := range d.Within.Each() {
 		if l.Young != "" && !slices.Contains(out, l.Young) {
 			out = append(out, l.Young)
 		}

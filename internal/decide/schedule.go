@@ -63,8 +63,9 @@ func (f force) most() (int, string) {
 	return f.ceiling, f.ceilingBy
 }
 
-// apply returns the limits with what is in force.
-func (f force) apply(l scale.Limits, p *policy.Policy) scale.Limits {
+// apply returns the limits with what is in force. Told are the limits as the
+// expressions tell them.
+func (f force) apply(l, told scale.Limits, p *policy.Policy) scale.Limits {
 	if most, _ := f.most(); most >= 0 {
 		l.MaxStarted = atMost(l.MaxStarted, most)
 		if l.MinStarted.Known {
@@ -73,14 +74,23 @@ func (f force) apply(l scale.Limits, p *policy.Policy) scale.Limits {
 	}
 	if f.floor > 0 {
 		l.MinStarted = atLeast(l.MinStarted, f.floor)
-		l = raiseCreated(l, p, f.floor)
+		l = raiseCreated(l, told, p, f.floor)
 	}
 	return l
 }
 
+// restore has the floor reached after all, as far as there are Machines for it.
+func (f force) restore(want scale.Count) (scale.Count, string) {
+	if n := min(f.floor, want.Created); want.Started < n {
+		want.Started = n
+		return want, fmt.Sprintf("floor %d (%s)", f.floor, f.floorBy)
+	}
+	return want, ""
+}
+
 // schedule raises the limits to the floors and lowers them to the ceilings.
 func schedule(d *scale.Decision, p *policy.Policy, f force) {
-	d.Within = f.apply(d.Within, p)
+	d.Within = f.apply(d.Within, d.Limits, p)
 	want := moved(d)
 	if want == d.Want {
 		return

@@ -23,12 +23,26 @@ func tolerance(d *scale.Decision, p *policy.Policy, f force, demanded scale.Limi
 	if t == (policy.Tolerance{}) {
 		return
 	}
-	created := tolerate(&demanded.MinCreated, &demanded.MaxCreated, d.Have.Created, t)
-	started := tolerate(&demanded.MinStarted, &demanded.MaxStarted, d.Have.Started, t)
-	if !created && !started {
+	told, close := d.Limits, false
+	for _, l := range [...]struct {
+		limit *scale.Limit
+		told  bool // what is not the expression's is exact
+		have  int
+		close func(l scale.Limit, have int, t policy.Tolerance) bool
+	}{
+		{&demanded.MinCreated, told.MinCreated.Known, d.Have.Created, closeAbove},
+		{&demanded.MaxCreated, told.MaxCreated.Known, d.Have.Created, closeBelow},
+		{&demanded.MinStarted, told.MinStarted.Known, d.Have.Started, closeAbove},
+		{&demanded.MaxStarted, told.MaxStarted.Known, d.Have.Started, closeBelow},
+	} {
+		if l.told && l.close(*l.limit, l.have, t) {
+			l.limit.Value, close = l.have, true
+		}
+	}
+	if !close {
 		return
 	}
-	d.Within = f.apply(demanded, p)
+	d.Within = f.apply(demanded, d.Limits, p)
 	want := moved(d)
 	if want == d.Want {
 		return
@@ -43,16 +57,14 @@ func tolerance(d *scale.Decision, p *policy.Policy, f force, demanded scale.Limi
 	step(d, scale.StageTolerance, want, strings.Join(reasons, ", "))
 }
 
-// tolerate moves limits to what there is when they are close to it, and reports
-// whether any was.
-func tolerate(least, most *scale.Limit, have int, t policy.Tolerance) bool {
-	close, n := false, float64(have)
-	if least.Known && least.Value > have && least.Demand <= n*(1+t.Up)+slack {
-		least.Value, close = have, true
-	}
-	if most.Known && most.Value < have && t.Down > 0 &&
-		(most.Demand >= n*(1-t.Down)-slack || have <= smallFleet && most.Demand > n-1+slack) {
-		most.Value, close = have, true
-	}
-	return close
+// closeAbove reports whether a least asks for hardly more than what there is.
+func closeAbove(least scale.Limit, have int, t policy.Tolerance) bool {
+	return least.Value > have && least.Demand <= float64(have)*(1+t.Up)+slack
+}
+
+// closeBelow reports whether a most allows hardly less than what there is.
+func closeBelow(most scale.Limit, have int, t policy.Tolerance) bool {
+	n := float64(have)
+	return most.Value < have && t.Down > 0 &&
+		(most.Demand >= n*(1-t.Down)-slack || have <= smallFleet && most.Demand > n-1+slack)
 }

@@ -89,8 +89,10 @@ func lower(a, b int) bool  { return a < b }
 func higher(a, b int) bool { return a > b }
 
 // windows moves the limits to the lowest least of the up window and the highest most
-// of the down window. What the schedules ask for is exact at once.
-func windows(d *scale.Decision, p *policy.Policy, f force, mem *Memory, now time.Time) {
+// of the down window. What the schedules ask for is exact at once. What is demanded
+// before the schedules may be more than the most, as by the fast twin, and then counts
+// as the most that was asked for.
+func windows(d *scale.Decision, p *policy.Policy, f force, demanded scale.Limits, mem *Memory, now time.Time) {
 	up, down := p.Behavior.Up.Window, p.Behavior.Down.Window
 	if up <= 0 && down <= 0 {
 		mem.Demand.Windows = Windows{}
@@ -106,11 +108,11 @@ func windows(d *scale.Decision, p *policy.Policy, f force, mem *Memory, now time
 		}
 	}
 	if down > 0 {
-		w.MaxCreated, d.Within.MaxCreated = fall(old.MaxCreated, d.Limits.MaxCreated, asked.MaxCreated, d.Have.Created, down, now)
-		w.MaxStarted, d.Within.MaxStarted = fall(old.MaxStarted, d.Limits.MaxStarted, asked.MaxStarted, d.Have.Started, down, now)
+		w.MaxCreated, d.Within.MaxCreated = fall(old.MaxCreated, d.Limits.MaxCreated, asked.MaxCreated, demanded.MinCreated, d.Have.Created, down, now)
+		w.MaxStarted, d.Within.MaxStarted = fall(old.MaxStarted, d.Limits.MaxStarted, asked.MaxStarted, demanded.MinStarted, d.Have.Started, down, now)
 	}
 	mem.Demand.Windows = w
-	d.Within = f.apply(d.Within, p)
+	d.Within = f.apply(d.Within, d.Limits, p)
 	want := moved(d)
 	if want == d.Want {
 		return
@@ -157,7 +159,7 @@ func rise(w Window, least scale.Limit, have int, length time.Duration, now time.
 // fall returns the window of a most with what is asked for now, and the highest in it.
 // A most of which not enough is known holds what there is, and is noted so: the window
 // begins when it is known again.
-func fall(w Window, told, most scale.Limit, have int, length time.Duration, now time.Time) (Window, scale.Limit) {
+func fall(w Window, told, most, least scale.Limit, have int, length time.Duration, now time.Time) (Window, scale.Limit) {
 	if !most.Defined {
 		return nil, most
 	}
@@ -165,8 +167,11 @@ func fall(w Window, told, most scale.Limit, have int, length time.Duration, now 
 	switch {
 	case !most.Known || told.Defined && !told.Known:
 		value = have
-	case told.Young != "":
+	case most.Young != "":
 		value = max(value, have)
+	}
+	if least.Known {
+		value = max(value, least.Value)
 	}
 	w = w.push(value, have, length, higher, now)
 	if most.Known {

@@ -2,7 +2,6 @@ package decide
 
 import (
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/policy"
@@ -11,11 +10,15 @@ import (
 
 // idle notes since when the target has been idle, which is while all is known of its
 // demand and that is at most the policy's activation. So small a demand asks for
-// nothing.
+// nothing, and a larger one for the policy's first Machines.
 func idle(d *scale.Decision, p *policy.Policy, mem *Memory, now time.Time) string {
-	demand, ok := demandOf(d, p)
-	if !ok || demand > p.Zero.Activation {
+	demand, known := demandOf(d, p)
+	if !known || demand > p.Zero.Activation {
 		mem.Demand.IdleSince = time.Time{}
+		if first := max(1, p.Zero.First); known && p.MinStarted != nil && d.Within.MinStarted.Value < first {
+			raise(d, p, first)
+			return fmt.Sprintf("not idle: at least %d", d.Within.MinStarted.Value)
+		}
 		return ""
 	}
 	mem.Demand.IdleSince = since(mem.Demand.IdleSince, now)
@@ -27,7 +30,7 @@ func idle(d *scale.Decision, p *policy.Policy, mem *Memory, now time.Time) strin
 	if p.MaxStarted == p.MinStarted {
 		d.Within.MaxStarted.Value = 0
 	}
-	return "idle: the demand of " + strconv.FormatFloat(demand, 'g', 3, 64) + " is at most " + strconv.FormatFloat(p.Zero.Activation, 'g', 3, 64)
+	return fmt.Sprintf("idle: the demand of %.3g is at most %.3g", demand, p.Zero.Activation)
 }
 
 // demandOf returns the demand for started Machines. It is known when all limits are,
@@ -46,31 +49,19 @@ func demandOf(d *scale.Decision, p *policy.Policy) (float64, bool) {
 }
 
 // zero lets the last started Machine go only when the target has been idle for long
-// enough, and has the first ones come together.
-func zero(d *scale.Decision, p *policy.Policy, f force, mem Memory, now time.Time) {
-	if !p.Zero.Gated {
+// enough.
+func zero(d *scale.Decision, p *policy.Policy, mem Memory, now time.Time) {
+	if !p.Zero.Gated || d.Want.Started > 0 || d.Have.Started == 0 {
 		return
 	}
-	want, reason := d.Want, ""
-	switch idle := mem.Demand.IdleSince; {
-	case d.Have.Started > 0 && want.Started == 0:
-		open := idle.Add(p.Zero.IdleAfter)
-		switch {
-		case idle.IsZero():
-			want.Started, reason = 1, "the last stays: it is not idle"
-		case now.Before(open):
-			want.Started, reason = 1, "the last stays until it has been idle for "+short(p.Zero.IdleAfter)+" at "+open.UTC().Format(time.TimeOnly)
+	reason := "the last stays: it is not idle"
+	if from := mem.Demand.IdleSince; !from.IsZero() {
+		open := from.Add(p.Zero.IdleAfter)
+		if !now.Before(open) {
+			return
 		}
-		// Somebody has to run what stays.
-		want.Created = max(want.Created, want.Started)
-	case d.Have.Started == 0 && want.Started > 0:
-		first := min(max(p.Zero.First, f.floor), max(want.Created, want.Started))
-		if f.hard >= 0 {
-			first = min(first, f.hard)
-		}
-		if first > want.Started {
-			want.Started, reason = first, fmt.Sprintf("the first are %d", first)
-		}
+		reason = fmt.Sprintf("the last stays until %s, idle for %s", open.UTC().Format(time.TimeOnly), short(p.Zero.IdleAfter))
 	}
-	step(d, scale.StageZero, want, reason)
+	d.Within.MinStarted = atLeast(d.Within.MinStarted, 1)
+	step(d, scale.StageZero, scale.Count{Created: max(1, d.Want.Created), Started: 1}, reason)
 }

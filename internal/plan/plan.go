@@ -49,7 +49,8 @@ func Build(s scale.Snapshot, d scale.Decision, p *policy.Policy) scale.Plan {
 func act(verb scale.Verb, m scale.Member, why string) scale.Action {
 	return scale.Action{
 		Verb: verb, Machine: m.ID, State: m.State, InstanceID: m.InstanceID, Drained: m.Drained(),
-		Region: m.Region, Reason: why,
+		Running: running(m),
+		Region:  m.Region, Reason: why,
 	}
 }
 

@@ -48,7 +48,7 @@ const (
 
 // Fast is a twin of the target's least started count over a short time: while it asks
 // for at least Factor times the Machines that are ready, and for Hold after, the
-// least is the larger of the two. It only raises.
+// least is the larger of the two. It only raises, and keeps what it would bring back.
 type Fast struct {
 	Program *expr.Program // nil without one
 	Factor  float64       // above 1

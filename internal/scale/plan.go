@@ -34,6 +34,8 @@ type Action struct {
 	// Drained says that the Machine bore our mark. Started Machines that do are out of
 	// service already: to stop one changes no count.
 	Drained bool `json:"drained,omitempty"`
+	// Running says that the Machine counted as started.
+	Running bool `json:"-"`
 
 	// Until is, for Drain only, when the Machine may be taken even if it still works.
 	Until time.Time `json:"until,omitzero"`
