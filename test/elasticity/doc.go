@@ -1,9 +1,9 @@
 // Package elasticity measures how well the autoscaler follows real load: it plays
-// weeks of a recorded workload in virtual time and tells how long jobs wait, what the
-// Machines cost, and how many jobs are killed.
+// weeks of recorded workloads in virtual time and tells how long jobs wait, how many are
+// killed, how many requests are not served, and what the Machines cost.
 //
 // The settings, the decisions and the plans are the real ones: config.Load,
-// decide.Decide, plan.Build, decide.Observe. What they act on is a model of workers and
-// a queue, which follows from its seed alone. There are no sockets, no goroutines and no
+// decide.Decide, plan.Build, decide.Observe. What they act on is a model of Machines
+// and their load, which follows from its seed alone. There are no sockets, no goroutines and no
 // clock, so that three weeks take a minute.
 package elasticity

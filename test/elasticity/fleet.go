@@ -78,6 +78,9 @@ func (f *fleet) end(w *worker, now time.Duration) {
 	case w.machine.State == scale.StateStopping:
 		f.turn(w, scale.StateStopped, now)
 		f.paid += now - w.on
+	case w.machine.State == scale.StateSuspending:
+		f.turn(w, scale.StateSuspended, now)
+		f.paid += now - w.on
 	}
 	f.dispatch(now)
 }
@@ -140,6 +143,10 @@ func (f *fleet) act(a scale.Action, w *worker, now time.Duration) error {
 		f.turn(w, scale.StateStarting, now)
 		w.due, w.on = now+f.boot, now
 		f.ups++
+	case a.Verb == scale.Suspend && w.machine.State == scale.StateStarted && w.job == nil:
+		w.machine.Metadata, w.machine.Cordoned = nil, false
+		f.turn(w, scale.StateSuspending, now)
+		w.due = now + stopTime
 	case a.Verb == scale.Stop && runs:
 		if w.job != nil {
 			f.kills++
@@ -157,7 +164,7 @@ func (f *fleet) act(a scale.Action, w *worker, now time.Duration) error {
 		w.machine.UpdatedAt = f.began.Add(now)
 		f.ups++
 	default:
-		return fmt.Errorf("%s of a Machine that is %s: these workers are only started, drained and stopped", a, w.machine.State)
+		return fmt.Errorf("%s of a Machine that is %s: these are only started, drained, stopped, and suspended at rest", a, w.machine.State)
 	}
 	return nil
 }
@@ -166,11 +173,22 @@ func (f *fleet) act(a scale.Action, w *worker, now time.Duration) error {
 func (f *fleet) cost(now time.Duration) time.Duration {
 	sum := f.paid
 	for _, w := range f.workers {
-		if w.machine.State != scale.StateStopped {
+		if w.machine.State != scale.StateStopped && w.machine.State != scale.StateSuspended {
 			sum += now - w.on
 		}
 	}
 	return sum
+}
+
+// ready returns how many Machines serve.
+func (f *fleet) ready() int {
+	n := 0
+	for _, w := range f.workers {
+		if w.machine.State == scale.StateStarted && !w.machine.Cordoned {
+			n++
+		}
+	}
+	return n
 }
 
 // snapshot returns the Machines as they are. Nothing that happens later changes it.

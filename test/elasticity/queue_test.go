@@ -12,7 +12,7 @@ import (
 )
 
 var (
-	days = flag.Int("days", 0, "play this many `days` of the recorded workload, 21 at most, and all policies; 0 plays a busy day by the profile")
+	days = flag.Int("days", 0, "play this many `days` of the recorded workload, 21 at most, and all policies; 0 plays half a busy day by the profile")
 	seed = flag.Uint64("seed", 1, "of the times at which jobs come and that they take")
 )
 
@@ -40,7 +40,7 @@ func load(t *testing.T, yaml string) *policy.Policy {
 }
 
 // scene returns what is played: of the recorded three weeks as many days as are asked
-// for, or else the busiest.
+// for, or else half of a busy one.
 func scene(t *testing.T, boot time.Duration) elasticity.Queue {
 	t.Helper()
 	trace, err := elasticity.Jobs()
@@ -51,6 +51,7 @@ func scene(t *testing.T, boot time.Duration) elasticity.Queue {
 		trace = trace.Days(0, *days)
 	} else {
 		trace = trace.Days(15, 1)
+		trace.Counts = trace.Counts[len(trace.Counts)/2:]
 	}
 	if len(trace.Counts) == 0 {
 		t.Fatal("the trace is empty")
@@ -82,17 +83,10 @@ func sum(counts []int) int {
 	return n
 }
 
-// short keeps the second half of the day that is played without -days.
-func short(q elasticity.Queue) elasticity.Queue {
-	if *days == 0 {
-		q.Trace.Counts = q.Trace.Counts[len(q.Trace.Counts)/2:]
-	}
-	return q
-}
-
 // The profile for queues, with a metric that tells who is at work, kills no job, and
 // keeps waits and costs within what is promised of it.
 func TestQueueProfile(t *testing.T) {
+	t.Parallel()
 	p := load(t, eachJob+queue+busy)
 	for _, test := range []struct {
 		boot, p99 time.Duration
@@ -110,7 +104,8 @@ func TestQueueProfile(t *testing.T) {
 
 // Metrics that are older when they are read make waits longer, and kill no job.
 func TestQueueLag(t *testing.T) {
-	q := short(scene(t, 2*time.Second))
+	t.Parallel()
+	q := scene(t, 2*time.Second)
 	q.Lag = 10 * time.Second
 	if w := run(t, "queue, metrics 10 s old", q, load(t, eachJob+queue+busy)); w.Kills != 0 || w.P99 > 25*time.Second {
 		t.Errorf("%s; want none killed, and p99 of at most 25 s", w)
@@ -119,15 +114,17 @@ func TestQueueLag(t *testing.T) {
 
 // Workers that are not drained are stopped at work, which shows that kills are seen.
 func TestWithoutDrain(t *testing.T) {
-	if w := run(t, "visible + in_flight, no drain", short(scene(t, 2*time.Second)), load(t, eachJob+queue)); w.Kills == 0 {
+	t.Parallel()
+	if w := run(t, "visible + in_flight, no drain", scene(t, 2*time.Second), load(t, eachJob+queue)); w.Kills == 0 {
 		t.Error("no job was killed, although nobody looked who was at work")
 	}
 }
 
 // The same run twice is the same.
 func TestRepeatable(t *testing.T) {
+	t.Parallel()
 	q, p := scene(t, 2*time.Second), load(t, eachJob+queue+busy)
-	q.Trace.Counts = q.Trace.Counts[40:90]
+	q.Trace.Counts = q.Trace.Counts[60:90]
 	if a, b := run(t, "first", q, p), run(t, "second", q, p); a != b {
 		t.Errorf("first %s, and then %s", a, b)
 	}
@@ -135,6 +132,7 @@ func TestRepeatable(t *testing.T) {
 
 // Other policies, to compare with: only when days are asked for.
 func TestCompare(t *testing.T) {
+	t.Parallel()
 	if *days == 0 {
 		t.Skip("-days is not set")
 	}

@@ -29,6 +29,19 @@ func Jobs() (Trace, error) {
 	return Trace{Began: time.Date(2024, 11, 18, 0, 0, 0, 0, time.UTC), Step: 5 * time.Minute, Counts: counts}, err
 }
 
+// Site returns the recorded requests of a web site over 27 days, quiet and noisy.
+func Site() (Trace, error) {
+	counts, err := readTrace("testdata/nasa_http.txt.gz")
+	return Trace{Began: time.Date(1995, 7, 1, 4, 0, 0, 0, time.UTC), Step: time.Minute, Counts: counts}, err
+}
+
+// Balancer returns the recorded requests of a small load balancer over 14 days, with
+// sudden peaks of ten times the usual.
+func Balancer() (Trace, error) {
+	counts, err := readTrace("testdata/elb_requests.txt.gz")
+	return Trace{Began: time.Date(2014, 4, 10, 0, 0, 0, 0, time.UTC), Step: 5 * time.Minute, Counts: counts}, err
+}
+
 func readTrace(name string) ([]int, error) {
 	raw, err := traces.ReadFile(name)
 	if err != nil {
