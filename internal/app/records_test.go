@@ -172,7 +172,7 @@ func TestRoundsAreBounded(t *testing.T) {
 			return m
 		}
 		seen := make(map[store.Key]int)
-		for range 12 {
+		for range 8 {
 			m := large()
 			for i := range targets {
 				r.Save(fmt.Sprintf("app-%d/app", i), m, false)
@@ -187,7 +187,7 @@ func TestRoundsAreBounded(t *testing.T) {
 			}
 		}
 		if len(seen) != targets {
-			t.Errorf("%d of %d targets had a turn in three minutes", len(seen), targets)
+			t.Errorf("%d of %d targets had a turn in two minutes", len(seen), targets)
 		}
 		if err := r.close(t.Context()); err != nil {
 			t.Error(err)
