@@ -95,7 +95,7 @@ sim: ## live through random days in virtual time (SEEDS=200 HOURS=24); SEED=n re
 	bin/sim.test -test.timeout 24h -test.run '^TestSim$$' -sim.hours $(HOURS) $(if $(SEED),-sim.first $(SEED) -sim.seeds 1 -test.v,-sim.seeds $(SEEDS))
 
 .PHONY: elasticity
-elasticity: ## play three weeks of a recorded queue: waits, costs and killed jobs by policy (DAYS=21)
+elasticity: ## play three weeks of a recorded queue and of web sites: waits, killed jobs, costs (DAYS=21)
 	$(GO) test -c -o bin/elasticity.test ./test/elasticity
 	bin/elasticity.test -test.timeout 1h -days $(DAYS)
 

@@ -68,11 +68,18 @@ func run(t *testing.T, name string, q elasticity.Queue, p *policy.Policy) elasti
 	if want := 20 * sum(q.Trace.Counts); w.Jobs != want || w.Busy <= 0 {
 		t.Fatalf("%s: %d jobs were done, and %d came", name, w.Jobs, want)
 	}
-	t.Logf("%s, boot %s: %s", name, q.Boot, w)
-	if *days > 0 && !testing.Verbose() {
-		fmt.Printf("%s, boot %s: %s\n", name, q.Boot, w)
-	}
+	tell(t, "%s, boot %s: %s", name, q.Boot, w)
 	return w
+}
+
+// tell logs a result, and prints it where it was asked for.
+func tell(t *testing.T, format string, args ...any) {
+	t.Helper()
+	if *days > 0 && !testing.Verbose() {
+		fmt.Printf(format+"\n", args...)
+	} else {
+		t.Logf(format, args...)
+	}
 }
 
 func sum(counts []int) int {
