@@ -173,6 +173,7 @@ func TestJournalOfARunningProcess(t *testing.T) {
 // store; nothing when want is empty.
 func (p *platform) governs(t *testing.T, s *process, want string) {
 	t.Helper()
+	s.ready(t)
 	n := 2 + p.count(t, "worker", "app")%3
 	p.depth(t, n)
 	eventually(t, 20*time.Second, fmt.Sprintf("%d Machines", n), func() bool { return p.count(t, "worker", "app") == n })
