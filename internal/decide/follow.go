@@ -92,22 +92,22 @@ func atMost(l scale.Limit, n int) scale.Limit {
 func fast(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now time.Time) string {
 	twin := p.Behavior.Fast
 	l := evaluate(twin.Program, d.Samples, env)
-	switch {
-	case !l.Known:
-		doubt(&d.Within, "fast "+l.Source+" is unknown ("+l.Reason+")")
-	case l.Young != "":
-		doubt(&d.Within, l.Young)
-	}
 	at := mem.Demand.FastAt
 	if at.After(now) {
 		at = now
 	}
-	enough := 0 // so many ready ones do not set it off
-	if l.Known {
-		enough = min(l.Value, int(l.Demand/twin.Factor)+1)
-		if d.Counts.Started < enough {
-			at = now
-		}
+	mem.Demand.FastAt = at
+	if !l.Known {
+		why := "fast " + l.Source + " is unknown (" + l.Reason + ")"
+		doubt(&d.Within, why)
+		return why
+	}
+	if l.Young != "" {
+		doubt(&d.Within, l.Young)
+	}
+	enough := min(l.Value, int(l.Demand/twin.Factor)+1) // so many ready ones do not set it off
+	if d.Counts.Started < enough {
+		at = now
 	}
 	until := at.Add(twin.Hold)
 	if at.IsZero() || now.After(until) {
@@ -116,9 +116,7 @@ func fast(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now ti
 	}
 	mem.Demand.FastAt = at
 	kept, before := keep(d, p, enough, l), d.Within
-	if l.Known {
-		raise(d, p, l.Value)
-	}
+	raise(d, p, l.Value)
 	if d.Within == before {
 		return kept
 	}
