@@ -155,7 +155,7 @@ func (a *App) drive(ctx context.Context, run func(ctx context.Context, stop cont
 	cfg := a.loopConfig(g.settings)
 	cfg.Wake = changed
 	loop := reconcile.New(cfg, a.discover)
-	a.records.settle(loop.Ready)
+	a.records.settle(loop.Complete)
 	reloads := make(chan struct{})
 	go func() {
 		defer close(reloads)
@@ -210,7 +210,6 @@ func (a *App) loopConfig(settings *config.Settings) reconcile.Config {
 		Timeout:     settings.Timeout,
 		Refresh:     settings.AppListRefreshInterval,
 		Concurrency: settings.Concurrency,
-		DryRun:      settings.DryRun,
 		Logger:      a.logger,
 		Observe:     a.observe,
 		Forget:      a.forget,

@@ -105,6 +105,9 @@ func (a *App) discover(ctx context.Context) ([]reconcile.Target, error) {
 	if len(targets) == 0 {
 		waiting = append(waiting, hopeless...)
 	}
+	if len(waiting) == 0 && len(hopeless) > 0 {
+		return targets, &reconcile.Partial{Err: errors.Join(hopeless...)}
+	}
 	return targets, errors.Join(waiting...)
 }
 
@@ -277,7 +280,7 @@ func (a *App) match(g *generation, lists map[question][]scale.App) []reconcile.T
 
 // target is the target of one app that the rule governs.
 func (a *App) target(r rule, app scale.App) reconcile.Target {
-	t := reconcile.Target{App: app, Policy: r.policy, Sources: r.sources}
+	t := reconcile.Target{App: app, Policy: r.policy, Sources: r.sources, DryRun: r.dryRun}
 	if r.connection != nil {
 		t.Fleet, t.Actuator = r.connection.fleet, r.connection.actuator
 	}

@@ -28,6 +28,7 @@ func (a *App) newGeneration(settings *config.Settings) (_ *generation, err error
 		if err != nil {
 			return nil, err
 		}
+		r.dryRun = settings.DryRun
 		g.rules = append(g.rules, r)
 	}
 	return g, nil

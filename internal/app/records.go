@@ -162,11 +162,11 @@ func (r *records) problem() string {
 }
 
 // settle has documents of targets that are not governed removed once every target
-// that is has had a pass, which is when ready says so.
-func (r *records) settle(ready func() bool) {
+// that is has had a pass and all are known, which is when complete says so.
+func (r *records) settle(complete func() bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.settled = ready
+	r.settled = complete
 }
 
 // Load implements reconcile.Memories.

@@ -17,7 +17,8 @@ type rule struct {
 	target     config.Target
 	policy     *policy.Policy
 	sources    []reconcile.Source
-	apps       *appNames   // of a pattern: those it matched last
+	apps       *appNames // of a pattern: those it matched last
+	dryRun     bool
 	connection *connection // nil without an API token, which only eval does without
 }
 

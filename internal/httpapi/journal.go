@@ -106,6 +106,8 @@ func stream(w http.ResponseWriter, items iter.Seq2[journal.Item, error], inputs 
 			item.Inputs = nil
 			line = item
 		}
+		// A long line is written before it is flushed.
+		_ = control.SetWriteDeadline(time.Now().Add(readerPatience))
 		if err := enc.Encode(line); err != nil {
 			return err
 		}

@@ -21,7 +21,6 @@ type Config struct {
 	Timeout     time.Duration // of one pass
 	Refresh     time.Duration // between two discoveries
 	Concurrency int           // passes at a time that ask the platform
-	DryRun      bool          // decide, and do not act
 	Logger      *slog.Logger
 	// Observe is called after each pass, by the goroutine that made it.
 	Observe func(Report)
@@ -52,6 +51,13 @@ type Memories interface {
 // missing then stay.
 type Discover func(ctx context.Context) ([]Target, error)
 
+// Partial is the error of a discovery that found all it will find soon. Nobody waits
+// for the rest, and what is missing may exist all the same.
+type Partial struct{ Err error }
+
+func (p *Partial) Error() string { return p.Err.Error() }
+func (p *Partial) Unwrap() error { return p.Err }
+
 // Loop governs targets. Make it with New and run it once.
 type Loop struct {
 	cfg      atomic.Pointer[Config]
@@ -59,7 +65,7 @@ type Loop struct {
 	discover Discover
 	queue    *queue
 	slots    atomic.Pointer[chan struct{}] // one for each pass that asks the platform
-	grow     chan int                      // workers to add
+	grow     chan struct{}                 // holds a token when there are to be more workers
 	again    chan chan struct{}            // discoveries asked for, closed when done
 
 	mu      sync.Mutex
@@ -68,7 +74,8 @@ type Loop struct {
 	targets map[string]*governed   // guarded by mu
 	keys    map[scale.App][]string // guarded by mu; keys of the targets of each app
 	first   map[string]bool        // guarded by mu; targets of the first discovery without a pass yet
-	listed  bool                   // guarded by mu; the first discovery is complete
+	whole   bool                   // guarded by mu; some discovery was complete
+	listed  bool                   // guarded by mu; there is no first discovery to wait for
 	decided bool                   // guarded by mu; some pass came as far as a decision
 	ready   bool                   // guarded by mu
 }
@@ -87,7 +94,7 @@ type governed struct {
 func New(cfg Config, discover Discover) *Loop {
 	l := &Loop{
 		logger: cfg.Logger.With("component", "reconcile"), discover: discover,
-		grow: make(chan int, 16), again: make(chan chan struct{}), running: &sync.WaitGroup{},
+		grow: make(chan struct{}, 1), again: make(chan chan struct{}), running: &sync.WaitGroup{},
 		queue: newQueue(), targets: make(map[string]*governed), keys: make(map[scale.App][]string), first: make(map[string]bool),
 	}
 	l.Configure(cfg)
@@ -106,15 +113,14 @@ func (l *Loop) Configure(cfg Config) {
 		slots := make(chan struct{}, max(1, cfg.Concurrency))
 		l.slots.Store(&slots)
 		// Workers that wait for metrics cost next to nothing; slots bound the rest.
-		if more := workersPerSlot*cap(slots) - l.workers; more > 0 {
-			l.workers += more
-			if before != nil {
-				l.grow <- more
-			}
+		l.workers = max(l.workers, workersPerSlot*cap(slots))
+		select {
+		case l.grow <- struct{}{}:
+		default:
 		}
 	}
-	if before := l.cfg.Swap(&cfg); before != nil {
-		// What is new holds from now on, not after what may be an hour.
+	if before := l.cfg.Swap(&cfg); before != nil && before.Interval != cfg.Interval {
+		// It holds from now on, not after what may be an hour.
 		now := time.Now()
 		for key := range l.targets {
 			l.queue.wake(key, now)
@@ -183,20 +189,16 @@ func (l *Loop) Run(ctx context.Context) {
 	if wake := l.cfg.Load().Wake; wake != nil {
 		wg.Go(func() { l.keepWaking(ctx, wake) })
 	}
-	l.mu.Lock()
-	workers := l.workers
-	l.mu.Unlock()
-	add := func(n int) {
-		for range n {
-			wg.Go(func() { l.work(ctx) })
-		}
-	}
-	add(workers)
 	wg.Go(func() {
-		for {
+		for have := 0; ; {
+			l.mu.Lock()
+			want := l.workers
+			l.mu.Unlock()
+			for ; have < want; have++ {
+				wg.Go(func() { l.work(ctx) })
+			}
 			select {
-			case n := <-l.grow:
-				add(n)
+			case <-l.grow:
 			case <-ctx.Done():
 				return
 			}
@@ -235,6 +237,14 @@ func (l *Loop) Ready() bool {
 	return l.ready
 }
 
+// Complete reports whether Ready holds and some discovery was complete, so that what is
+// not governed is known not to be.
+func (l *Loop) Complete() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ready && l.whole
+}
+
 // Bounds of the wait between discoveries that fail.
 const (
 	discoverRetry    = time.Second
@@ -249,7 +259,13 @@ func (l *Loop) keepDiscovering(ctx context.Context) {
 		passCtx, cancel := context.WithTimeoutCause(ctx, cfg.Timeout, fmt.Errorf("no list of apps within %s", cfg.Timeout))
 		targets, err := l.discover(passCtx)
 		cancel()
+		var partial *Partial
+		settled := err == nil || errors.As(err, &partial)
 		l.adopt(targets, err == nil)
+		if settled {
+			l.settle()
+			err = nil // who found the targets tells of the rest
+		}
 		if asked != nil {
 			close(asked)
 			asked = nil
@@ -294,6 +310,9 @@ func (l *Loop) adopt(targets []Target, complete bool) {
 		}
 		found[key] = true
 		if g, ok := l.targets[key]; ok {
+			if t.Policy != g.target.Policy || t.DryRun != g.target.DryRun {
+				l.queue.wake(key, now) // other rules hold from now on, not after an interval
+			}
 			g.target = t
 			continue
 		}
@@ -307,6 +326,7 @@ func (l *Loop) adopt(targets []Target, complete bool) {
 	if !complete {
 		return
 	}
+	l.whole = true
 	for key, g := range l.targets {
 		if found[key] {
 			continue
@@ -324,6 +344,12 @@ func (l *Loop) adopt(targets []Target, complete bool) {
 			forget(g.target)
 		}
 	}
+}
+
+// settle notes that there is no discovery to wait for.
+func (l *Loop) settle() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.listed = true
 	l.checkReady()
 }
@@ -375,7 +401,7 @@ func (l *Loop) visit(ctx context.Context, key string) time.Duration {
 		}
 	}
 	var report Report
-	report, g.mem = Pass(passCtx, target, g.mem, Options{Now: cfg.Now, Act: !cfg.DryRun, Slot: l.slot})
+	report, g.mem = Pass(passCtx, target, g.mem, Options{Now: cfg.Now, Act: !target.DryRun, Slot: l.slot})
 	if report.Decision == nil {
 		g.failed++
 	} else {

@@ -18,6 +18,7 @@ import (
 type Target struct {
 	App     scale.App
 	Policy  *policy.Policy
+	DryRun  bool // decide, and do not act
 	Sources []Source
 	// Fleet and Actuator are those of the target's organization.
 	Fleet    Fleet
