@@ -40,8 +40,8 @@ func Decide(s scale.Snapshot, samples []scale.Sample, p *policy.Policy, mem Memo
 	}
 	d.Limits = limits(p, d.Samples, env)
 	d.Within = d.Limits
-	targets(&d, follow(&d, p, env, &mem, now))
 	f := inForce(p, &mem, d.Have, now)
+	targets(&d, follow(&d, p, f, env, &mem, now))
 	demanded := d.Within
 	schedule(&d, p, f)
 	tolerance(&d, p, f, demanded)

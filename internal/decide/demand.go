@@ -2,6 +2,7 @@ package decide
 
 import (
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -75,7 +76,7 @@ func (d Demand) read(p *policy.Policy, samples []scale.Sample, now time.Time) De
 			continue
 		}
 		points := history[s.Metric]
-		if s.Known() {
+		if s.Known() && !math.IsNaN(s.Value) && !math.IsInf(s.Value, 0) {
 			at := s.At
 			if at.IsZero() || at.After(now) {
 				at = now

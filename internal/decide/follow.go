@@ -13,7 +13,7 @@ import (
 // follow does to the limits what belongs to the demand besides the expressions, and
 // says so: the fast twin, the fallback of a demand that is lost, and a demand that is
 // so small that the target is idle.
-func follow(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now time.Time) string {
+func follow(d *scale.Decision, p *policy.Policy, f force, env expr.Env, mem *Memory, now time.Time) string {
 	var said []string
 	say := func(text string) {
 		if text != "" {
@@ -21,17 +21,17 @@ func follow(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now 
 		}
 	}
 	if p.Zero.Gated {
-		say(idle(d, p, mem, now))
+		say(idle(d, p, f, mem, now))
 	} else {
 		mem.Demand.IdleSince = time.Time{}
 	}
 	if p.Behavior.Fast.Program != nil {
-		say(fast(d, p, env, mem, now))
+		say(fast(d, p, f, env, mem, now))
 	} else {
 		mem.Demand.FastAt = time.Time{}
 	}
 	if p.Loss.Fallback > 0 {
-		say(fallback(d, p, mem, now))
+		say(fallback(d, p, f, mem, now))
 	} else {
 		mem.Demand.UnknownSince = time.Time{}
 	}
@@ -40,7 +40,8 @@ func follow(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now 
 
 // raise raises the least of the started count to n, and that of the created count,
 // where the target creates Machines, so that there is something to start.
-func raise(d *scale.Decision, p *policy.Policy, n int) {
+func raise(d *scale.Decision, p *policy.Policy, f force, n int) {
+	n = f.allowed(n)
 	d.Within.MinStarted = atLeast(d.Within.MinStarted, allowed(d, p, n))
 	d.Within = raiseCreated(d.Within, d.Limits, p, n)
 }
@@ -89,7 +90,7 @@ func atMost(l scale.Limit, n int) scale.Limit {
 // fast raises the least to what the fast twin asks for, while that is much more than
 // what is ready and for a while after. What the twin would bring back at once is not
 // taken, and a twin that is not known may be such a one: nothing is removed then.
-func fast(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now time.Time) string {
+func fast(d *scale.Decision, p *policy.Policy, f force, env expr.Env, mem *Memory, now time.Time) string {
 	twin := p.Behavior.Fast
 	l := evaluate(twin.Program, d.Samples, env)
 	at := mem.Demand.FastAt
@@ -112,11 +113,11 @@ func fast(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now ti
 	until := at.Add(twin.Hold)
 	if at.IsZero() || now.After(until) {
 		mem.Demand.FastAt = time.Time{}
-		return keep(d, p, enough, l)
+		return keep(d, p, f, enough, l)
 	}
 	mem.Demand.FastAt = at
-	kept, before := keep(d, p, enough, l), d.Within
-	raise(d, p, l.Value)
+	kept, before := keep(d, p, f, enough, l), d.Within
+	raise(d, p, f, l.Value)
 	if d.Within == before {
 		return kept
 	}
@@ -125,12 +126,12 @@ func fast(d *scale.Decision, p *policy.Policy, env expr.Env, mem *Memory, now ti
 
 // keep takes no more from those that run, and from those that exist, than leaves n that
 // are ready: those that boot are not yet.
-func keep(d *scale.Decision, p *policy.Policy, n int, twin scale.Limit) string {
+func keep(d *scale.Decision, p *policy.Policy, f force, n int, twin scale.Limit) string {
 	if n <= 0 {
 		return ""
 	}
 	before := moved(d)
-	n += d.Counts.Starting
+	n = f.allowed(n + d.Counts.Starting)
 	d.Within.MinStarted = atLeast(d.Within.MinStarted, min(allowed(d, p, n), d.Have.Started))
 	d.Within = raiseCreated(d.Within, d.Limits, p, min(n, d.Have.Created))
 	if moved(d) == before {
@@ -149,7 +150,7 @@ func doubt(l *scale.Limits, why string) {
 }
 
 // fallback raises the least once nothing has been known of the demand for too long.
-func fallback(d *scale.Decision, p *policy.Policy, mem *Memory, now time.Time) string {
+func fallback(d *scale.Decision, p *policy.Policy, f force, mem *Memory, now time.Time) string {
 	if !lost(d, p) {
 		mem.Demand.UnknownSince = time.Time{}
 		return ""
@@ -160,7 +161,7 @@ func fallback(d *scale.Decision, p *policy.Policy, mem *Memory, now time.Time) s
 		return fmt.Sprintf("nothing is known of the demand since %s: at least %d run from %s on",
 			from.UTC().Format(time.TimeOnly), p.Loss.Fallback, deadline.UTC().Format(time.TimeOnly))
 	}
-	raise(d, p, p.Loss.Fallback)
+	raise(d, p, f, p.Loss.Fallback)
 	return fmt.Sprintf("degraded: nothing is known of the demand since %s: at least %d run", from.UTC().Format(time.TimeOnly), p.Loss.Fallback)
 }
 

@@ -191,16 +191,18 @@ func Observe(mem Memory, outcomes []scale.Outcome, now time.Time) Memory {
 func (m *Memory) note(o scale.Outcome, now time.Time) {
 	switch {
 	case o.Action.Verb == scale.Create:
-		if o.Result == scale.Unknown {
+		switch o.Result {
+		case scale.Unknown:
 			if m.Unanswered == nil {
 				m.Unanswered = make(map[string]time.Time)
 			}
 			m.Unanswered[o.Action.Name] = now
-		} else if o.Result == scale.Done {
+		case scale.Done:
 			delete(m.Unanswered, o.Action.Name)
 			if !o.Action.Launch { // it does not come up by itself, and is there
 				m.Breaker = m.Breaker.cameUp()
 			}
+		case scale.Refused, scale.Skipped:
 		}
 		if o.Result == scale.Done && o.Machine != "" && o.Action.Launch {
 			if m.Created == nil {

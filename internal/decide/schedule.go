@@ -63,6 +63,14 @@ func (f force) most() (int, string) {
 	return f.ceiling, f.ceilingBy
 }
 
+// allowed returns as much of n as the ceilings allow.
+func (f force) allowed(n int) int {
+	if most, _ := f.most(); most >= 0 {
+		return min(n, most)
+	}
+	return n
+}
+
 // apply returns the limits with what is in force. Told are the limits as the
 // expressions tell them.
 func (f force) apply(l, told scale.Limits, p *policy.Policy) scale.Limits {

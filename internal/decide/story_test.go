@@ -103,6 +103,10 @@ func genSettings(t *rapid.T, p *policy.Policy) {
 			Down: rapid.SampledFrom([]float64{0, 0.1, 0.4}).Draw(t, "down tolerance"),
 		}
 	}
+	if rapid.IntRange(0, 4).Draw(t, "looks back") == 0 {
+		back := mustCompile(rapid.SampledFrom([]string{`avg_over(x, "1m")`, `max_over(y, "30s")`, `x + min_over(y, "90s")`}).Draw(t, "back"))
+		p.MinStarted, p.MaxStarted = back, back
+	}
 	if maybe("fast") {
 		p.Behavior.Fast = policy.Fast{Program: genProgram(t, "fast program"), Factor: 2, Hold: seconds("fast hold", 0, 60)}
 	}
@@ -218,7 +222,17 @@ func (s *story) pass(fate func(scale.Action) scale.Result) moment {
 		s.memory = decide.Observe(mem, m.outcomes, s.now)
 	}
 	m.after = s.memory
-	if freeze(m.before) != was || freeze(mem) != decided {
+	// Another future of the same past leaves this one as it is.
+	kept, other := freeze(s.memory), slices.Clone(s.samples)
+	for i := range other {
+		other[i].Value += 7
+	}
+	decide.Decide(s.snapshot, other, s.policy, m.before, s.now)
+	decide.Observe(mem, []scale.Outcome{
+		{Action: scale.Action{Verb: scale.Stop, Machine: "other", Running: true}, Result: scale.Unknown},
+		{Action: scale.Action{Verb: scale.Create, Name: "other"}, Result: scale.Refused},
+	}, s.now)
+	if freeze(m.before) != was || freeze(mem) != decided || freeze(s.memory) != kept {
 		panic("a memory was written to")
 	}
 	s.past = append(s.past, m)

@@ -23,7 +23,7 @@ func tolerance(d *scale.Decision, p *policy.Policy, f force, demanded scale.Limi
 	if t == (policy.Tolerance{}) {
 		return
 	}
-	told, close := d.Limits, false
+	told, kept := d.Limits, false
 	for _, l := range [...]struct {
 		limit *scale.Limit
 		told  bool // what is not the expression's is exact
@@ -36,10 +36,10 @@ func tolerance(d *scale.Decision, p *policy.Policy, f force, demanded scale.Limi
 		{&demanded.MaxStarted, told.MaxStarted.Known, d.Have.Started, closeBelow},
 	} {
 		if l.told && l.close(*l.limit, l.have, t) {
-			l.limit.Value, close = l.have, true
+			l.limit.Value, kept = l.have, true
 		}
 	}
-	if !close {
+	if !kept {
 		return
 	}
 	d.Within = f.apply(demanded, d.Limits, p)

@@ -11,14 +11,18 @@ import (
 // idle notes since when the target has been idle, which is while all is known of its
 // demand and that is at most the policy's activation. So small a demand asks for
 // nothing, and a larger one for the policy's first Machines.
-func idle(d *scale.Decision, p *policy.Policy, mem *Memory, now time.Time) string {
-	demand, known := demandOf(d, p)
-	if !known || demand > p.Zero.Activation {
+func idle(d *scale.Decision, p *policy.Policy, f force, mem *Memory, now time.Time) string {
+	demand, all := demandOf(d, p)
+	if demand > p.Zero.Activation {
 		mem.Demand.IdleSince = time.Time{}
-		if first := max(1, p.Zero.First); known && p.MinStarted != nil && d.Within.MinStarted.Value < first {
-			raise(d, p, first)
+		if first := max(1, p.Zero.First); p.MinStarted != nil && d.Within.MinStarted.Value < first {
+			raise(d, p, f, first)
 			return fmt.Sprintf("not idle: at least %d", d.Within.MinStarted.Value)
 		}
+		return ""
+	}
+	if !all {
+		mem.Demand.IdleSince = time.Time{}
 		return ""
 	}
 	mem.Demand.IdleSince = since(mem.Demand.IdleSince, now)
@@ -33,19 +37,18 @@ func idle(d *scale.Decision, p *policy.Policy, mem *Memory, now time.Time) strin
 	return fmt.Sprintf("idle: the demand of %.3g is at most %.3g", demand, p.Zero.Activation)
 }
 
-// demandOf returns the demand for started Machines. It is known when all limits are,
-// with all their history.
-func demandOf(d *scale.Decision, p *policy.Policy) (float64, bool) {
+// demandOf returns the demand for started Machines, as far as it is known, and reports
+// whether all limits are known, with all the history that they ask for.
+func demandOf(d *scale.Decision, p *policy.Policy) (demand float64, all bool) {
+	all = true
 	for _, l := range d.Limits.Each() {
-		if l.Defined && (!l.Known || l.Young != "") {
-			return 0, false
-		}
+		all = all && (!l.Defined || l.Known && l.Young == "")
 	}
-	demand := d.Limits.MinStarted.Demand
+	demand = d.Limits.MinStarted.Demand
 	if p.MaxStarted != nil && p.MaxStarted != p.MinStarted && !p.MaxStarted.Fixed() {
 		demand = max(demand, d.Limits.MaxStarted.Demand)
 	}
-	return demand, true
+	return demand, all
 }
 
 // zero lets the last started Machine go only when the target has been idle for long
