@@ -17,6 +17,8 @@ const (
 	callGrace = 5 * time.Second
 	// answerWait is how long the program waits for an answer, or a little less.
 	answerWait = 9 * time.Second
+	// writeLag is how long the program takes what it did for what is, whatever lists say.
+	writeLag = 11 * time.Second
 	// stuckAfter is when a Machine that changes state stops counting as one that runs.
 	stuckAfter = 5 * time.Minute
 )
@@ -314,12 +316,27 @@ func (c *checker) count(t target, at moment, now time.Time) counts {
 		}
 		if mayRun(s) {
 			n.mayRun++
+			if c.stopped(l.id, at) {
+				continue // a list may lag that long, and what it shows be from before
+			}
 			if s.State == scale.StateStarted || now.Sub(s.UpdatedAt) < stuckAfter && (s.State != scale.StateCreated || s.Launching) {
 				n.surelyRun++
 			}
 		}
 	}
 	return n
+}
+
+// stopped reports whether the program stopped the Machine a moment before.
+func (c *checker) stopped(id string, at moment) bool {
+	asked := c.record.asked
+	i := sort.Search(len(asked), func(i int) bool { return asked[i].seq > at.seq })
+	for i--; i >= 0 && at.at.Sub(asked[i].at) < writeLag; i-- {
+		if m := &asked[i]; m.ours && m.Machine == id && m.Op == "machine_stop" {
+			return true
+		}
+	}
+	return false
 }
 
 // mayRun reports whether a Machine counts as one that runs.

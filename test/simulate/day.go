@@ -12,7 +12,7 @@ import (
 // be believed, regions without room, hosts out of reach, Machines that get stuck,
 // deploys, people, clocks that differ, and the program's own crashes and restarts.
 func DayStory(seed uint64, hours float64) *Story {
-	s, d := newStory(seed)
+	s, d := newStory(seed, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3)
 	if len(s.Apps) == 2 && d.chance(0.7) {
 		s.Rules[0].Apps = "web-1" // by name, so that the organization is not watched
 		s.Rules = s.Rules[:1]
@@ -134,7 +134,7 @@ func ownLists(s *Story, e *episode, d draw) {
 		}
 	}
 	for _, app := range s.Apps {
-		e.faults = append(e.faults, sim.Fault{Kind: kind, Op: "machine_list", App: app.App, Regions: regions[:1], Probability: 0.3, Gap: 1})
+		e.faults = append(e.faults, sim.Fault{Kind: kind, Op: "machine_list", App: app.App, Regions: regions[:1], Probability: 0.3, Gap: oneRead})
 	}
 }
 

@@ -20,6 +20,7 @@ func (e *episode) people(s *Story, d draw, about time.Duration) {
 		{"stop", (*run).stopOne},
 		{"stop", (*run).stopOne},
 		{"destroy", (*run).destroyOne},
+		{"destroy", (*run).destroyOne},
 		{"add", (*run).addOne},
 		{"cordon", (*run).cordonOne},
 	}

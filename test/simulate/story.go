@@ -92,10 +92,14 @@ func (d draw) between(lo, hi time.Duration) time.Duration {
 
 func pick[T any](d draw, of []T) T { return of[d.IntN(len(of))] }
 
+// oneRead is how many reads of a list pass after one that was wrong, so that whoever
+// reads it again gets it whole, also when two targets read it at the same time.
+const oneRead = 3
+
 var regions = []string{"iad", "ams", "fra"}
 
-// newStory draws who is there.
-func newStory(seed uint64) (*Story, draw) {
+// newStory draws who is there: one of the numbers of apps.
+func newStory(seed uint64, apps ...int) (*Story, draw) {
 	d := newDraw(seed, 1)
 	s := &Story{Seed: seed, Interval: 15 * time.Second, Timeout: 30 * time.Second, PageRows: 1000, Loads: make(map[string]sim.Shape)}
 	if d.chance(0.5) {
@@ -105,7 +109,7 @@ func newStory(seed uint64) (*Story, draw) {
 	if d.chance(0.3) {
 		s.Rules = append(s.Rules, rule{Apps: "web-*", Group: "worker", policy: pick(d, policies)})
 	}
-	for i := range pick(d, []int{1, 1, 1, 1, 1, 1, 1, 2, 2, 3}) {
+	for i := range pick(d, apps) {
 		s.Apps = append(s.Apps, s.app(d, fmt.Sprintf("web-%d", i+1)))
 	}
 	s.Apps = append(s.Apps, sim.AppSpec{Org: org, App: "other", Machines: []sim.MachineSpec{{Count: 2, Region: "iad", Group: "app"}}})
@@ -148,7 +152,7 @@ func steps(d draw, length, shortest, longest time.Duration) sim.Shape {
 // one read, or lags; answers to creates are lost; and people start, stop, destroy and
 // make Machines meanwhile.
 func ListStory(seed uint64) *Story {
-	s, d := newStory(seed)
+	s, d := newStory(seed, 1, 2, 2, 3)
 	e := episode{lead: d.between(time.Minute, 2*time.Minute), trouble: d.between(15*time.Minute, 25*time.Minute)}
 	for _, app := range s.Apps {
 		s.Loads[app.App] = steps(d, e.lead+e.trouble, 2*time.Minute, 6*time.Minute)
@@ -169,18 +173,18 @@ func ListStory(seed uint64) *Story {
 	if d.chance(0.7) {
 		kind := pick(d, []sim.FaultKind{sim.FaultEmpty, sim.FaultShort, sim.FaultPartial})
 		for _, app := range s.Apps {
-			e.faults = append(e.faults, sim.Fault{Kind: kind, Op: ownList, App: app.App, Regions: regions[:1], Probability: 0.3, Gap: 1})
+			e.faults = append(e.faults, sim.Fault{Kind: kind, Op: ownList, App: app.App, Regions: regions[:1], Probability: 0.3, Gap: oneRead})
 		}
 	}
 	if d.chance(0.5) {
 		s.ownLag = d.between(time.Second, 8*time.Second)
 		e.faults = append(e.faults, sim.Fault{Kind: sim.FaultStale, Op: ownList, Duration: sim.Duration(s.ownLag), Probability: 0.5})
 	}
-	some(0.4, sim.Fault{Kind: sim.FaultCut, Op: "machine_create", Applied: true, Probability: 0.3})
+	some(0.5, sim.Fault{Kind: sim.FaultCut, Op: "machine_create", Applied: true, Probability: 0.5})
 	some(0.3, sim.Fault{Kind: sim.FaultError, Op: "machine_create", Status: 502, Applied: true, Probability: 0.3})
-	some(0.2, sim.Fault{Kind: sim.FaultSlow, Op: "machine_create", Applied: true, Duration: sim.Duration(d.between(5*time.Second, 15*time.Second)), Probability: 0.3})
-	if d.chance(0.8) {
-		e.people(s, d, 90*time.Second)
+	some(0.3, sim.Fault{Kind: sim.FaultSlow, Op: "machine_create", Applied: true, Duration: sim.Duration(d.between(8*time.Second, 20*time.Second)), Probability: 0.5})
+	if d.chance(0.9) {
+		e.people(s, d, d.between(10*time.Second, 90*time.Second))
 	}
 	e.sort()
 	s.Episodes = []episode{e}
