@@ -60,7 +60,12 @@ func (a *Actuator) Apply(ctx context.Context, s scale.Snapshot, plan scale.Plan)
 	// What adds comes first: if time runs out, the app has too much rather than too
 	// little.
 	run.each(ctx, lane{inFlight, []scale.Verb{scale.Undrain, scale.Start}}, lane{createsInFlight, []scale.Verb{scale.Create}})
-	run.each(ctx, lane{inFlight, []scale.Verb{scale.Drain, scale.Stop, scale.Suspend}}, lane{inFlight, []scale.Verb{scale.Destroy}})
+	destroy := []scale.Verb{scale.Destroy}
+	if plan.Count(scale.Destroy) > 0 && !run.survives(ctx) {
+		run.sparedLast(ctx)
+		destroy = nil
+	}
+	run.each(ctx, lane{inFlight, []scale.Verb{scale.Drain, scale.Stop, scale.Suspend}}, lane{inFlight, destroy})
 	return run.outcomes
 }
 

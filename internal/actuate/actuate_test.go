@@ -100,7 +100,8 @@ func TestTriesAreBounded(t *testing.T) {
 			if n := p.requests("machine_create"); n > 3 || n > 1 && status >= 500 {
 				t.Errorf("%d: %d creates were sent", status, n)
 			}
-			if n := p.handler.Stats().Total; n > 4*3+3 {
+			// Two Machines may be left by the destroy, and are asked for.
+			if n := p.handler.Stats().Total; n > (4+2)*3+3 {
 				t.Errorf("%d: %d requests for four actions", status, n)
 			}
 			if did := p.did(); len(did) > 0 {

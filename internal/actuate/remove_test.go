@@ -197,6 +197,39 @@ func TestRemovalWithoutAnAnswer(t *testing.T) {
 	}
 }
 
+// Where the Machine that was to stay is gone, or nobody can tell, nothing is destroyed:
+// there would be none to clone.
+func TestLastMachineIsSpared(t *testing.T) {
+	for name, happens := range map[string]func(p *platform) error{
+		"destroyed by hand": func(p *platform) error { return p.world.DestroyMachine(sim.Call{}, app, string(p.ids[0]), true) },
+		"out of reach": func(p *platform) error {
+			_, err := p.world.SetHostStatus(sim.HostSelector{Machine: string(p.ids[0])}, scale.HostUnreachable)
+			return err
+		},
+		"no answer": func(p *platform) error {
+			p.fault(sim.Fault{Kind: sim.FaultError, Op: "machine_get", Machine: string(p.ids[0]), Status: http.StatusBadGateway})
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, []sim.MachineSpec{started(2), stopped(1)}, func(t *testing.T, p *platform) {
+				s, plan := p.plan(destroy(p.ids[1]), destroy(p.ids[2]))
+				if err := happens(p); err != nil {
+					t.Fatal(err)
+				}
+				p.world.ClearHistory()
+				outcomes := p.carryOut(t.Context(), s, plan)
+				if len(outcomes) != 2 || outcomes[0].Result != scale.Skipped || outcomes[1].Result != scale.Skipped {
+					t.Errorf("got %+v, want two that are skipped", outcomes)
+				}
+				if did := p.did(); len(did) > 0 {
+					t.Errorf("did %v", did)
+				}
+			})
+		})
+	}
+}
+
 // A lease whose answer was lost keeps the Machine out of reach until it ends,
 // and does no harm.
 func TestLeaseWithoutAnAnswer(t *testing.T) {
@@ -218,8 +251,9 @@ func TestRemovalEndsWithItsLease(t *testing.T) {
 	inBubble(t, []sim.MachineSpec{started(2)}, func(t *testing.T, p *platform) {
 		began := time.Now()
 		// The second look takes 27s and the ones at the stopping Machine 9s each.
-		p.fault(sim.Fault{Kind: sim.FaultSlow, Op: "machine_get", Duration: sim.Duration(9 * time.Second)})
-		p.fault(sim.Fault{Kind: sim.FaultError, Op: "machine_get", Status: http.StatusServiceUnavailable, Count: 2})
+		id := string(p.ids[1])
+		p.fault(sim.Fault{Kind: sim.FaultSlow, Op: "machine_get", Machine: id, Duration: sim.Duration(9 * time.Second)})
+		p.fault(sim.Fault{Kind: sim.FaultError, Op: "machine_get", Machine: id, Status: http.StatusServiceUnavailable, Count: 2})
 		p.only(p.apply(destroy(p.ids[1])), scale.Skipped)
 		if slices.Contains(p.did(), "machine_destroy") {
 			t.Errorf("the Machine was destroyed; its lease ended 30s after it was taken, and this took %s", time.Since(began))
