@@ -1,8 +1,10 @@
 package decide
 
 import (
+	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fly-autoscaler/fly-autoscaler/internal/scale"
@@ -58,12 +60,15 @@ func (m Memory) awaitsCreate(now time.Time) bool {
 	return false
 }
 
-// names returns the names of the creates that were not answered, sorted.
+// names returns the names of the creates that were not answered, the latest first: an
+// earlier one may have come true meanwhile, and its Machine have gone again.
 func (m Memory) names() []string {
 	if len(m.Unanswered) == 0 {
 		return nil
 	}
-	return slices.Sorted(maps.Keys(m.Unanswered))
+	return slices.SortedFunc(maps.Keys(m.Unanswered), func(a, b string) int {
+		return cmp.Or(m.Unanswered[b].Compare(m.Unanswered[a]), strings.Compare(a, b))
+	})
 }
 
 // troubleFor is how long a Machine on which an action failed comes after others.

@@ -178,6 +178,10 @@ func TestUnansweredCreateIsAskedForAgain(t *testing.T) {
 	if got := names(mem, epoch.Add(3*time.Minute)); got != "[fas-web-1 fas-web-2]" {
 		t.Errorf("after three minutes: got %s, want the lowest", got)
 	}
+	later := decide.Observe(mem, []scale.Outcome{create("fas-web-7", scale.Unknown)}, epoch.Add(time.Second))
+	if got := names(later, epoch.Add(2*time.Second)); got != "[fas-web-7 fas-web-4]" {
+		t.Errorf("after a second one: got %s, want the latest first", got)
+	}
 	if got := names(decide.Observe(mem, []scale.Outcome{create("fas-web-4", scale.Done)}, epoch), epoch.Add(time.Second)); got != "[fas-web-1 fas-web-2]" {
 		t.Errorf("once it is there: got %s, want the lowest", got)
 	}
