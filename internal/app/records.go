@@ -65,7 +65,8 @@ const (
 	roundBytes = 512 << 10
 	// reopenEvery is between two tries to use a folder that cannot be.
 	reopenEvery = 10 * time.Second
-	// maxWeight bounds the entries that wait, by their Machines: some ten megabytes.
+	// maxWeight bounds the entries that wait, by their Machines: some ten megabytes, and
+	// a tenth of that where they are to be kept in the process.
 	maxWeight   = 100_000
 	entryWeight = 8
 	// flushTimeout is how long the end of the process waits for the last writes, and
@@ -190,8 +191,8 @@ func (r *records) Load(key string) (decide.Memory, bool) {
 func (r *records) Save(key string, m decide.Memory, acted bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.store == nil {
-		return
+	if r.store == nil || r.dir == "" {
+		return // the loop has it for as long as the process lives
 	}
 	t := r.targets[key]
 	if t == nil {
@@ -247,6 +248,9 @@ func (r *records) pass(p reconcile.Report) {
 	case p.Err != nil:
 		kind, failure = journal.Failed, conditionOf(p.Err)
 	}
+	if kind == journal.Sample && r.dir == "" {
+		return // ten thousand of these would be most of what the process keeps
+	}
 	if !r.pace.Keep(p.App, p.Group, kind, failure, p.Began) {
 		return
 	}
@@ -273,7 +277,11 @@ func (r *records) pass(p reconcile.Report) {
 	if r.store == nil {
 		return
 	}
-	if r.weight+e.weight > maxWeight {
+	most := maxWeight
+	if r.dir == "" {
+		most /= 10
+	}
+	if r.weight+e.weight > most {
 		r.metrics.journalled(false)
 		return
 	}
